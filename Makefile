@@ -1,0 +1,28 @@
+# The distribution's commands. A generated project has its own Makefile (template/Makefile).
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit lint bench clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+TOOLS := infrastructure/bootstrap --tests
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: ## a platform on this machine in build/demo, the example pushed, its pipeline awaited
+	@$(TOOLS) && $(PYTHON) -m demo
+
+test: ## all tests; they deploy the demo and remove it with its data at the end (KEEP: DAP_KEEP=1)
+	@$(TOOLS) && $(PYTHON) -m pytest tests
+
+test-unit: ## the tests that need no Docker; seconds
+	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests
+
+lint: ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint and the project's own rules
+	@$(TOOLS) && $(PYTHON) -m pytest tests/lint
+
+bench: ## measure the figures of doc/benchmarks.md here and write them there
+	@$(TOOLS) && $(PYTHON) -m tests.bench
+
+clean: ## remove the demo's platform with its data, and everything built here
+	@$(TOOLS) && $(PYTHON) -m demo clean
