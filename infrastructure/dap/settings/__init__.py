@@ -1,0 +1,30 @@
+"""Typed settings of a platform: `load` reads `platform.yml` and refuses what is wrong in it."""
+
+from dap.settings.load import load
+from dap.settings.models import (
+    Host,
+    Limits,
+    Project,
+    Settings,
+    Store,
+    User,
+    Workspace,
+)
+from dap.settings.problem import Problem, choice, nearest, refusal
+from dap.settings.types import memory_bytes
+
+__all__ = [
+    "Host",
+    "Limits",
+    "Problem",
+    "Project",
+    "Settings",
+    "Store",
+    "User",
+    "Workspace",
+    "choice",
+    "load",
+    "memory_bytes",
+    "nearest",
+    "refusal",
+]

@@ -1,0 +1,289 @@
+"""The typed shape of `platform.yml`: every key, its default and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from dap.settings.problem import NOTHING, Path, Problem
+from dap.settings.source import Source
+from dap.settings.types import (
+    Cpus,
+    Directory,
+    Domain,
+    Email,
+    EmptyIfNone,
+    HostAddress,
+    ImageReference,
+    IpAddress,
+    Label,
+    Line,
+    Memory,
+    Port,
+    ProjectName,
+    ServerUrl,
+    SshKey,
+    StoreUrl,
+    UserName,
+    refuse,
+)
+
+Role = Literal["service", "runner"]
+_DEFAULT_SSH_PORT = 2201
+
+
+class Model(BaseModel):
+    """A section of the settings: its keys are fixed, its values not converted."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
+
+
+class Section(Model):
+    """A section that may stand empty, which means its defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Ports(Section):
+    """Ports that the proxy publishes on `address`."""
+
+    http: Port = 80
+    """Redirects to https."""
+    https: Port = 443
+    """All web pages and APIs."""
+    ssh: Port = 2222
+    """git over SSH."""
+    postgres: Port = 5432
+    """PostgreSQL with the analysts' data, over TLS."""
+
+
+class Tls(Section):
+    """The server's certificate. Empty: a private CA is made, and `make credentials` shows it."""
+
+    certificate: Line = ""
+    """PEM file with the certificate for the domain and *.domain and its chain."""
+    key: Line = ""
+    """PEM file with its private key, without a passphrase."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Tls:
+        if bool(self.certificate) != bool(self.key):
+            given, other = ("certificate", "key") if self.certificate else ("key", "certificate")
+            refuse(f"has a {given} but no {other}", "both, or neither for a private CA")
+        return self
+
+
+class User(Model):
+    """A person who has an account on the platform."""
+
+    name: UserName
+    """Login name on every service."""
+    full_name: Line = ""
+    """Name for people, as in commits."""
+    email: Email
+    """Address for commits."""
+    admin: bool = False
+    """Whether the person administers the platform."""
+    ssh_keys: list[SshKey] = Field(default_factory=list)
+    """Public keys for git and workspaces."""
+
+
+class Project(Model):
+    """A project: repository, bucket, database, experiment and credentials of one name."""
+
+    name: ProjectName
+    """Name of all of these."""
+    members: list[UserName] = Field(default_factory=list)
+    """Users who may use it; empty: everybody."""
+
+
+def _all_roles() -> list[Role]:
+    return ["service", "runner"]
+
+
+class Host(Model):
+    """A machine that the platform runs on."""
+
+    name: Label
+    """Name in plans and messages."""
+    address: HostAddress = "localhost"
+    """What it is reached at over SSH; localhost: this machine, without SSH."""
+    roles: list[Role] = Field(default_factory=_all_roles)
+    """service: all services (exactly one host); runner: workspaces and jobs."""
+    slots: int = Field(default=2, ge=1, le=256)
+    """Pipeline jobs that run at once."""
+    directory: Directory = ""
+    """Where the platform's files are; empty: /srv/dap/<platform name>."""
+
+
+class Workspace(Model):
+    """A development container of one user."""
+
+    name: Label
+    """Name of the container and of its page."""
+    owner: UserName
+    """User who may enter it."""
+    environment: Label
+    """Folder of `environments/` whose image it runs."""
+    cpus: Cpus = 2
+    """CPUs at most."""
+    memory: Memory = "4g"
+    """Memory at most."""
+    ssh_port: Port
+    """Port for SSH on `address`."""
+
+
+class Store(Model):
+    """An S3 store outside the platform.
+
+    Its keys are the secrets storage/NAME/access-key and storage/NAME/secret-key.
+    """
+
+    name: Label
+    """Name in settings and secrets."""
+    endpoint: StoreUrl
+    """URL of its S3 API."""
+    region: Label = "us-east-1"
+    """Region that requests are signed for."""
+
+
+class Storage(Section):
+    """Where objects are kept."""
+
+    default: Label = "builtin"
+    """Store of buckets and artifacts: builtin, or the name of one of `stores`."""
+    stores: list[Store] = Field(default_factory=list)
+    """Stores outside the platform."""
+
+
+class Images(Section):
+    """Images that everything starts from."""
+
+    base: ImageReference = "debian:trixie-slim"
+    """Pulled; made from Debian packages where it can't be."""
+    overrides: Annotated[dict[str, ImageReference], EmptyIfNone] = Field(default_factory=dict)
+    """Image name to the upstream reference that is used instead of the platform's own build."""
+
+
+class Packages(Section):
+    """Where packages come from. Unset: as the host's own clients are configured."""
+
+    apt_mirror: ServerUrl = ""
+    """Debian mirror."""
+    pip_index: ServerUrl = ""
+    """Python package index."""
+    npm_registry: ServerUrl = ""
+    """npm registry."""
+    go_proxy: ServerUrl = ""
+    """Go module proxy."""
+    http_proxy: ServerUrl = ""
+    """Proxy for http."""
+    https_proxy: ServerUrl = ""
+    """Proxy for https."""
+    no_proxy: Line = ""
+    """Names and addresses that are reached without a proxy, joined by commas."""
+    extra_ca: list[Line] = Field(default_factory=list)
+    """PEM files with further certificate authorities to trust."""
+
+
+class Limits(Section):
+    """Limits of one service."""
+
+    cpus: Cpus | None = None
+    """CPUs at most."""
+    memory: Memory | None = None
+    """Memory at most."""
+
+
+def _one_user(data: dict[str, Any]) -> list[User]:
+    return [
+        User(
+            name="admin",
+            full_name="Administrator",
+            email=f"admin@{data.get('domain', 'dap.localhost')}",
+            admin=True,
+        )
+    ]
+
+
+def _one_project() -> list[Project]:
+    return [Project(name="analysis")]
+
+
+def _one_host() -> list[Host]:
+    return [Host(name="local")]
+
+
+def _one_workspace(data: dict[str, Any]) -> list[Workspace]:
+    users = data.get("users")
+    owner = users[0].name if users else "admin"
+    return [
+        Workspace(
+            name=f"{owner}-python",
+            owner=owner,
+            environment="python",
+            ssh_port=_DEFAULT_SSH_PORT,
+        )
+    ]
+
+
+class Settings(Section):
+    """The settings of a platform."""
+
+    name: Label = "dap"
+    """Prefix of everything that is made on a host."""
+    domain: Domain = "dap.localhost"
+    """Domain of the start page; services are names below it."""
+    address: IpAddress = "127.0.0.1"
+    """IP address that the published ports bind to."""
+    ports: Ports = Field(default_factory=Ports)
+    forge: Literal["lite"] = "lite"
+    """Git server and pipelines. lite: git over SSH, pipelines of .gitlab-ci.yml in Docker."""
+    tls: Tls = Field(default_factory=Tls)
+    users: list[User] = Field(default_factory=_one_user, min_length=1)
+    """Everybody who has an account: exactly these."""
+    projects: list[Project] = Field(default_factory=_one_project)
+    """Projects of the analysts."""
+    hosts: list[Host] = Field(default_factory=_one_host, min_length=1)
+    """Machines that the platform runs on."""
+    workspaces: list[Workspace] = Field(default_factory=_one_workspace)
+    """Development containers."""
+    storage: Storage = Field(default_factory=lambda: Storage())
+    images: Images = Field(default_factory=lambda: Images())
+    packages: Packages = Field(default_factory=lambda: Packages())
+    resources: Annotated[dict[str, Limits], EmptyIfNone] = Field(default_factory=dict)
+    """Compose service name to its limits."""
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    def problem(self, path: Path, what: str, allowed: str = "", found: object = NOTHING) -> Problem:
+        """A problem at `path` found later, as by what knows the catalogue.
+
+        Args:
+            path: keys and list indices from the top, as in ("workspaces", 0, "environment").
+            what: what is wrong.
+            allowed: what is right.
+            found: the value that is refused; left out where it must not be shown.
+        """
+        if self._source is None:
+            return Problem("platform.yml", 1, path, what, allowed, "")
+        return self._source.problem(path, what, allowed, found)
+
+
+def model_at(path: Path) -> type[Model] | None:
+    """The model of the section at `path`, if there is one."""
+    model: Any = Settings
+    for part in path:
+        if isinstance(model, type) and issubclass(model, Model):
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else None
+        else:
+            arguments = getattr(model, "__args__", ())
+            model = arguments[-1] if arguments else None
+    return model if isinstance(model, type) and issubclass(model, Model) else None
