@@ -1,0 +1,68 @@
+"""Have all images of a tree on a host, showing the progress of the build."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+# Of BuildKit's plain output: the beginning of each step, and how long it took if that was long.
+STEP = re.compile(r"#\d+ \[(?P<step>.+)")
+KEPT = 25  # lines of the log that a failure shows
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Arguments are those of the module of the same name, without stage and offset."""
+
+    _supports_check_mode = True
+    _requires_connection = True
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return changes: the images pulled and built."""
+        super().run(tmp, task_vars)
+        self._host = (task_vars or {}).get("inventory_hostname", "")
+        found = self._module({"stage": "inspect"}, task_vars)
+        if not found["changed"] or self._task.check_mode:
+            return {"changed": found["changed"], "changes": found["changes"]}
+        self._module({"stage": "start"}, task_vars)
+        state: dict[str, Any] = {"offset": 0, "done": False}
+        log: list[str] = []
+        while not state["done"]:
+            state = self._module({"stage": "follow", "offset": state["offset"]}, task_vars)
+            lines = state["text"].splitlines()
+            log = (log + lines)[-400:]
+            for line in lines:
+                self._show(line)
+        if "error" in state:
+            return {
+                "failed": True,
+                "msg": state["error"],
+                "details": "\n".join(reason(log)),
+                "remedy": "the lines above say why; mend it and deploy again: what is built is kept",
+            }
+        return {"changed": True, "changes": state["changes"] or found["changes"]}
+
+    def _module(self, extra: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        result = self._execute_module("dap_images", {**self._task.args, **extra}, task_vars=task_vars)
+        if result.get("failed"):
+            raise AnsibleActionFail(result.get("msg", "the module failed"), result=result)
+        return dict(result)
+
+    def _show(self, line: str) -> None:
+        """Send a line of progress to the main process, which prints it as an event."""
+        step = STEP.match(line)
+        text = line[4:] if line.startswith("==> ") else step["step"] if step else ""
+        # Steps that BuildKit does for itself say nothing to a person.
+        if text and not text.startswith("internal]"):
+            event = {"event": "progress", "host": self._host, "text": text}
+            Display().display(json.dumps(event), newline=True)
+
+
+def reason(log: list[str]) -> list[str]:
+    """Return the lines of a build log that tell why it failed."""
+    marks = [number for number, line in enumerate(log) if line.startswith("------")]
+    return log[marks[0] :][:KEPT] if marks else log[-KEPT:]

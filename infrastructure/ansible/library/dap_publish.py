@@ -1,0 +1,99 @@
+#!/usr/bin/python
+"""Push images to the platform's registry that it does not have yet."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.dap_host import CommandError, output
+
+DOCUMENTATION = """
+module: dap_publish
+short_description: Push images to the platform's registry that it does not have yet
+options:
+  registry: {description: "host[:port]", type: str, required: true}
+  username: {description: account that may push, type: str, required: true}
+  password: {description: its password, type: str, required: true}
+  certificate: {description: file of the CA that signed the registry's certificate or empty, type: str, required: true}
+  images: {description: "local reference → reference in the registry", type: dict, required: true}
+"""
+
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+TIMEOUT_S = 30
+
+
+def has(given: dict[str, Any], reference: str) -> bool:
+    """Ask the registry whether it has an image. Raises CommandError when it refuses or is away."""
+    name, _, tag = reference.removeprefix(f"{given['registry']}/").rpartition(":")
+    login = base64.b64encode(f"{given['username']}:{given['password']}".encode()).decode()
+    request = urllib.request.Request(
+        f"https://{given['registry']}/v2/{name}/manifests/{tag}",
+        method="HEAD",
+        headers={"Authorization": f"Basic {login}", "Accept": MANIFESTS},
+    )
+    context = ssl.create_default_context()
+    if given["certificate"] and Path(given["certificate"]).exists():
+        context.load_verify_locations(given["certificate"])
+    # The registry is ours and near: a proxy for the world outside is not asked.
+    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_S):
+            return True
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return False
+        raise CommandError(f"the registry {given['registry']} answered {error.code}") from error
+    except OSError as error:
+        raise CommandError(f"the registry {given['registry']}: {error}") from error
+
+
+def push(given: dict[str, Any], missing: dict[str, str]) -> None:
+    """Push images with a login that leaves no trace. Raises CommandError."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"DOCKER_CONFIG": folder}
+        login = ["docker", "login", "--username", given["username"], "--password-stdin"]
+        output([*login, given["registry"]], stdin=given["password"], env=env)
+        for local, remote in missing.items():
+            output(["docker", "tag", local, remote])
+            output(["docker", "push", "--quiet", remote], env=env, timeout_s=1800)
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "registry": {"type": "str", "required": True},
+            "username": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "certificate": {"type": "str", "required": True},
+            "images": {"type": "dict", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    try:
+        missing = {local: ref for local, ref in given["images"].items() if not has(given, ref)}
+        if missing and not module.check_mode:
+            push(given, missing)
+    except CommandError as error:
+        if module.check_mode:  # a registry that is not there yet has nothing
+            missing = dict(given["images"])
+        else:
+            module.fail_json(msg=str(error), remedy="see the registry's log; deploy again")
+    changes = [f"push {remote}" for remote in missing.values()]
+    module.exit_json(changed=bool(changes), changes=changes)
+
+
+if __name__ == "__main__":
+    main()
