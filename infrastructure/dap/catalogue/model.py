@@ -1,0 +1,114 @@
+"""Typed model of `x-dap` and of `environment.yml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+RouteName = Annotated[str, StringConstraints(pattern=r"^(@|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$")]
+UrlPath = Annotated[str, StringConstraints(pattern=r"^/\S*$")]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[kmg]$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Role = Literal["service", "runner"]
+SecretKind = Literal["password", "token", "ssh-host-key", "user"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class PortalEntry(_Model):
+    """What the start page says about a route."""
+
+    title: str
+    description: str = ""
+
+
+class Route(_Model):
+    """A name behind the proxy: `https://<name>.<domain>`; `@` is the domain itself."""
+
+    name: RouteName
+    port: Port
+    auth: Literal["service", "proxy"]
+    health: UrlPath | None = None
+    portal: PortalEntry | None = None
+
+
+class Stream(_Model):
+    """A plain TCP port that the proxy passes on."""
+
+    name: Label
+    listen: Port
+    port: Port
+
+
+class Metrics(_Model):
+    """Where a service tells its figures, in Prometheus' text format."""
+
+    port: Port
+    path: UrlPath = "/metrics"
+
+
+class Resource(BaseModel):
+    """Something asked of another folder; its `content.py` makes it.
+
+    Further keys belong to the kind and are judged by the folder that makes it.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    from_: Label = Field(alias="from")
+    kind: Label
+    name: str
+    owner: str | None = None
+    secret: str | None = None
+
+    def data(self) -> dict[str, Any]:
+        """Return the resource as plain data, keys as written in `compose.yml`."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class Connect(_Model):
+    """A way to connect, as the start page shows it: lines to copy."""
+
+    title: str
+    text: str
+
+
+class FolderOptions(_Model):
+    """`x-dap` at the top level of a folder's `compose.yml`."""
+
+    title: str
+    description: str
+    roles: tuple[Role, ...] = Field(min_length=1)
+    needs: tuple[Label, ...] = ()
+    secrets: dict[Label, SecretKind] = {}
+    resources: tuple[Resource, ...] = ()
+    connect: tuple[Connect, ...] = ()
+
+
+class ServiceOptions(_Model):
+    """`x-dap` inside a compose service."""
+
+    routes: tuple[Route, ...] = ()
+    streams: tuple[Stream, ...] = ()
+    entry: bool = False
+    task: bool = False
+    backup: tuple[str, ...] = ()
+    metrics: Metrics | None = None
+    exceptions: dict[str, Reason] = {}
+
+
+class EnvironmentOptions(_Model):
+    """`environment.yml`: what an environment starts from and what a workspace of it needs.
+
+    `cpus` counts processors, `memory` is a Compose size such as `4g`: the least a workspace gets.
+    """
+
+    parent: Label = "base"
+    description: str
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    memory: Memory | None = None

@@ -1,0 +1,22 @@
+"""The plan: settings and catalogue become who runs what where."""
+
+from dap.plan.build import make_plan
+from dap.plan.context import base_context
+from dap.plan.images import Image, Images
+from dap.plan.model import HostPlan, HostView, Plan, Route, Service, Stream
+from dap.plan.secrets import DIGEST_KEY, secret_specs
+
+__all__ = [
+    "DIGEST_KEY",
+    "HostPlan",
+    "HostView",
+    "Image",
+    "Images",
+    "Plan",
+    "Route",
+    "Service",
+    "Stream",
+    "base_context",
+    "make_plan",
+    "secret_specs",
+]

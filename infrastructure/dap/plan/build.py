@@ -1,0 +1,149 @@
+"""Makes the plan from settings and catalogue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from dap.catalogue import Catalogue, ComposeService, HostedFolder, Templates, host_folder
+from dap.plan.checks import check_plan, check_settings
+from dap.plan.context import base_context
+from dap.plan.images import Image, Images
+from dap.plan.model import (
+    HostPlan,
+    HostView,
+    Plan,
+    Route,
+    Service,
+    Stream,
+    hostname,
+    url,
+)
+from dap.plan.order import in_order
+from dap.settings import Settings, Workspace
+
+
+def make_plan(settings: Settings, catalogue: Catalogue) -> Plan:
+    """Return who runs what where. A pure function: reads no file and no clock.
+
+    Raises:
+        InputError: settings and catalogue do not fit, or a folder breaks a convention.
+    """
+    check_settings(settings, catalogue)
+    images = Images(settings, catalogue)
+    templates = Templates()
+    hosts = tuple(
+        _host_plan(settings, catalogue, images, templates, host) for host in _hosts(settings)
+    )
+    plan = Plan(settings, catalogue, images, hosts)
+    check_plan(plan)
+    return plan
+
+
+def _hosts(settings: Settings) -> list[HostView]:
+    placed: dict[str, list[Workspace]] = {host.name: [] for host in settings.hosts}
+    runners = [host.name for host in settings.hosts if "runner" in host.roles]
+    for workspace in settings.workspaces if runners else ():
+        placed[_place(workspace.name, runners)].append(workspace)
+    return [
+        HostView(
+            name=host.name,
+            address=host.address,
+            roles=tuple(host.roles),
+            slots=host.slots,
+            directory=host.directory or f"/srv/dap/{settings.name}",
+            workspaces=tuple(placed[host.name]),
+        )
+        for host in settings.hosts
+    ]
+
+
+def _place(workspace: str, hosts: Iterable[str]) -> str:
+    """Return the host of a workspace by rendezvous hashing (Thaler and Ravishankar, 1998).
+
+    Others coming or going never move it, and a new host takes only its own share.
+    """
+    return max(hosts, key=lambda host: hashlib.sha256(f"{host}\0{workspace}".encode()).digest())
+
+
+def _host_plan(
+    settings: Settings,
+    catalogue: Catalogue,
+    images: Images,
+    templates: Templates,
+    host: HostView,
+) -> HostPlan:
+    context = base_context(settings, host, images)
+    hosted = (host_folder(folder, templates, context) for folder in catalogue.services.values())
+    folders = in_order(
+        folder for folder in hosted if folder and set(folder.options.roles) & set(host.roles)
+    )
+    pairs = [(folder, service) for folder in folders for service in folder.services]
+    built: dict[str, Image] = {}
+    for folder, service in pairs:
+        image = images.of_service(folder, service)
+        if image is not None:
+            built[service.name] = image
+    needed = [images.base, images.builder, *built.values()]
+    if "runner" in host.roles or any("environment" in f.folder.compose.text for f in folders):
+        needed += images.environments.values()
+    return HostPlan(
+        host=host,
+        folders=folders,
+        routes=tuple(
+            route for folder, service in pairs for route in _routes(settings, host, folder, service)
+        ),
+        streams=tuple(
+            stream
+            for folder, service in pairs
+            for stream in _streams(settings, host, folder, service)
+        ),
+        services=tuple(
+            Service(
+                name=service.name,
+                host=host.name,
+                folder=folder.name,
+                image=images.service_reference(service, built),
+                task=service.options.task,
+                metrics=service.options.metrics,
+                backup=tuple(
+                    f"{settings.name}_{folder.name}-{volume}" for volume in service.options.backup
+                ),
+            )
+            for folder, service in pairs
+        ),
+        images=tuple(image for image in needed if not images.overridden(image)),
+    )
+
+
+def _routes(
+    settings: Settings, host: HostView, folder: HostedFolder, service: ComposeService
+) -> Iterable[Route]:
+    for route in service.options.routes:
+        yield Route(
+            name=route.name,
+            hostname=hostname(settings.domain, route.name),
+            url=url(settings, route.name),
+            host=host.name,
+            folder=folder.name,
+            service=service.name,
+            port=route.port,
+            auth=route.auth,
+            health=route.health,
+            portal=route.portal,
+        )
+
+
+def _streams(
+    settings: Settings, host: HostView, folder: HostedFolder, service: ComposeService
+) -> Iterable[Stream]:
+    for stream in service.options.streams:
+        yield Stream(
+            name=stream.name,
+            hostname=hostname(settings.domain, stream.name),
+            host=host.name,
+            folder=folder.name,
+            service=service.name,
+            listen=stream.listen,
+            port=stream.port,
+        )

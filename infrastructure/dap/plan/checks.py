@@ -1,0 +1,180 @@
+"""Checks that need settings and catalogue together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from dap.catalogue import Catalogue
+from dap.errors import InputError
+from dap.plan.model import HostPlan, Plan
+from dap.plan.secrets import secret_specs
+from dap.settings import Problem, Settings, choice, memory_bytes, refusal
+
+
+def check_settings(settings: Settings, catalogue: Catalogue) -> None:
+    """Check what can be checked before any folder is rendered.
+
+    Raises:
+        InputError: the settings name an environment that is not there.
+    """
+    environments = list(catalogue.environments)
+    problems = [
+        settings.problem(
+            ("workspaces", index, "environment"),
+            "is no environment",
+            choice(workspace.environment, environments),
+            workspace.environment,
+        )
+        for index, workspace in enumerate(settings.workspaces)
+        if workspace.environment not in catalogue.environments
+    ]
+    if settings.workspaces and not any("runner" in host.roles for host in settings.hosts):
+        problems.append(
+            settings.problem(("workspaces",), "have no host to run on", "a host with role runner")
+        )
+    _refuse([*problems, *_too_small(settings, catalogue)])
+
+
+def _too_small(settings: Settings, catalogue: Catalogue) -> Iterable[Problem]:
+    for index, workspace in enumerate(settings.workspaces):
+        environment = catalogue.environments.get(workspace.environment)
+        if environment is None:
+            continue
+        needs = environment.options
+        where = f"{workspace.environment} needs"
+        if needs.cpus is not None and workspace.cpus < needs.cpus:
+            yield settings.problem(
+                ("workspaces", index, "cpus"),
+                "is too little",
+                f"{where} {needs.cpus:g} or more",
+                workspace.cpus,
+            )
+        if needs.memory is not None and memory_bytes(workspace.memory) < memory_bytes(needs.memory):
+            yield settings.problem(
+                ("workspaces", index, "memory"),
+                "is too little",
+                f"{where} {needs.memory} or more",
+                workspace.memory,
+            )
+
+
+def check_plan(plan: Plan) -> None:
+    """Check the whole plan.
+
+    Raises:
+        InputError: names the file and key of each problem.
+    """
+    _refuse([*_names_in_settings(plan)])
+    problems = [
+        *_needs(plan),
+        *_secrets(plan),
+        *_routes(plan),
+        *(problem for host in plan.hosts for problem in _host(plan, host)),
+    ]
+    if problems and not os.environ.get("DAP_DRAFT"):  # TODO
+        raise InputError("\n".join(problems))
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise refusal(problems)
+
+
+def _names_in_settings(plan: Plan) -> Iterable[Problem]:
+    services = sorted({service.name for service in plan.services})
+    for name in plan.settings.resources:
+        if name not in services:
+            yield plan.settings.problem(
+                ("resources", name), "is no service", choice(name, services)
+            )
+    images = sorted(plan.images.names)
+    for name in plan.settings.images.overrides:
+        if name not in images:
+            yield plan.settings.problem(
+                ("images", "overrides", name), "is no image", choice(name, images)
+            )
+
+
+def _needs(plan: Plan) -> Iterable[str]:
+    known = plan.catalogue.services
+    for folder in plan.folders.values():
+        where = folder.folder.compose.where
+        for name in folder.options.needs:
+            if name not in known:
+                yield f"{where}: x-dap.needs: no service '{name}'; there are: {', '.join(known)}"
+        for resource in folder.options.resources:
+            if resource.from_ not in plan.folders:
+                yield (
+                    f"{where}: x-dap.resources: from: '{resource.from_}' runs on no host; "
+                    f"there are: {', '.join(sorted(plan.folders))}"
+                )
+            elif plan.folders[resource.from_].folder.content is None:
+                yield (
+                    f"{where}: x-dap.resources: from: '{resource.from_}' has no content.py "
+                    "that could make it"
+                )
+
+
+def _secrets(plan: Plan) -> Iterable[str]:
+    known = secret_specs(plan)
+    for folder in plan.folders.values():
+        for resource in folder.options.resources:
+            if resource.secret is not None and resource.secret not in known:
+                yield (
+                    f"{folder.folder.compose.where}: x-dap.resources: secret: "
+                    f"'{resource.secret}' is declared nowhere"
+                )
+    for host in plan.hosts:
+        for folder in host.folders:
+            files = {file.path.removesuffix(".j2") for file in folder.folder.secrets}
+            names = files | folder.options.secrets.keys()
+            for service in folder.services:
+                for name in service.secrets:
+                    if name not in names:
+                        yield (
+                            f"{service.where}.secrets: '{name}' is neither a file of secrets/ nor "
+                            f"in x-dap.secrets; there are: {', '.join(sorted(names)) or 'none'}"
+                        )
+
+
+def _routes(plan: Plan) -> Iterable[str]:
+    owner: dict[str, str] = {}
+    workspaces = {workspace.name for workspace in plan.settings.workspaces}
+    for route in plan.routes:
+        mine = f"{route.folder}/compose.yml: services.{route.service} (host {route.host})"
+        other = owner.setdefault(route.name, mine)
+        if other != mine:
+            hint = "; give the workspace another name" if route.name in workspaces else ""
+            yield f"{mine}: x-dap.routes: '{route.name}' is taken by {other}{hint}"
+
+
+def _host(plan: Plan, host: HostPlan) -> Iterable[str]:
+    ports = plan.settings.ports
+    taken = {ports.http: "ports.http", ports.https: "ports.https"}
+    for stream in host.streams:
+        mine = f"{stream.folder}/compose.yml: services.{stream.service}"
+        other = taken.setdefault(stream.listen, mine)
+        if other != mine:
+            yield f"{mine}: x-dap.streams: port {stream.listen} is taken by {other}"
+    seen: dict[str, str] = {}
+    for service in host.services:
+        other = seen.setdefault(service.name, service.folder)
+        if other != service.folder:
+            yield (
+                f"{service.folder}/compose.yml: services.{service.name}: "
+                f"the name is taken by {other}/compose.yml"
+            )
+    entries = [
+        service.where
+        for folder in host.folders
+        for service in folder.services
+        if service.options.entry
+    ]
+    if len(entries) > 1:
+        yield f"{entries[1]}.x-dap.entry: the entry of host {host.host.name} is {entries[0]}"
+    if not entries and (host.routes or host.streams):
+        yield (
+            f"host {host.host.name}: has routes or streams but no service with x-dap.entry: true; "
+            "which folder is its proxy?"
+        )

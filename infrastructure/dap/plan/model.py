@@ -1,0 +1,128 @@
+"""The plan: who runs what where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from dap.catalogue import Catalogue, HostedFolder
+from dap.catalogue.model import Metrics, PortalEntry
+from dap.plan.images import Image, Images
+from dap.settings import Settings, Workspace
+
+
+@dataclass(frozen=True)
+class HostView:
+    """A host as templates see it; `workspaces` are those placed on it."""
+
+    name: str
+    address: str
+    roles: tuple[str, ...]
+    slots: int
+    directory: str
+    workspaces: tuple[Workspace, ...]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A name behind the proxy of `host` and the compose service that answers it."""
+
+    name: str
+    hostname: str
+    url: str
+    host: str
+    folder: str
+    service: str
+    port: int
+    auth: str
+    health: str | None
+    portal: PortalEntry | None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A TCP port of the proxy of `host` and the compose service that answers it."""
+
+    name: str
+    hostname: str
+    host: str
+    folder: str
+    service: str
+    listen: int
+    port: int
+
+
+@dataclass(frozen=True)
+class Service:
+    """A compose service on a host; `backup` names volumes as they are called on the host."""
+
+    name: str
+    host: str
+    folder: str
+    image: str
+    task: bool
+    metrics: Metrics | None
+    backup: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """What one host runs; `folders` stand in the order in which their content is made."""
+
+    host: HostView
+    folders: tuple[HostedFolder, ...]
+    routes: tuple[Route, ...]
+    streams: tuple[Stream, ...]
+    services: tuple[Service, ...]
+    images: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the whole platform runs."""
+
+    settings: Settings
+    catalogue: Catalogue
+    images: Images
+    hosts: tuple[HostPlan, ...]
+
+    @cached_property
+    def folders(self) -> Mapping[str, HostedFolder]:
+        """Each folder once, as it stands on the first host that has it."""
+        found: dict[str, HostedFolder] = {}
+        for host in self.hosts:
+            for folder in host.folders:
+                found.setdefault(folder.name, folder)
+        return found
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of all hosts."""
+        return tuple(route for host in self.hosts for route in host.routes)
+
+    @cached_property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams of all hosts."""
+        return tuple(stream for host in self.hosts for stream in host.streams)
+
+    @cached_property
+    def services(self) -> tuple[Service, ...]:
+        """The compose services of all hosts."""
+        return tuple(service for host in self.hosts for service in host.services)
+
+
+def hostname(domain: str, route: str) -> str:
+    """Return the DNS name of a route; `@` is the domain itself."""
+    return domain if route == "@" else f"{route}.{domain}"
+
+
+def url(settings: Settings, route: str) -> str:
+    """Return the URL of a route, with the port where it is not 443."""
+    return f"https://{hostname(settings.domain, route)}{port_suffix(settings)}"
+
+
+def port_suffix(settings: Settings) -> str:
+    """Return what URLs need after the host name: a colon and the port, or nothing for 443."""
+    port = settings.ports.https
+    return "" if port == 443 else f":{port}"

@@ -1,0 +1,26 @@
+"""Which secrets a plan needs."""
+
+from __future__ import annotations
+
+from dap.catalogue.model import SecretKind
+from dap.plan.model import Plan
+
+DIGEST_KEY = "dap/digest-key"
+"""Keys the digests of secrets that stand in labels."""
+
+
+def secret_specs(plan: Plan) -> dict[str, SecretKind]:
+    """Return name → kind of every secret that must exist, but for `tls/*`."""
+    settings = plan.settings
+    specs: dict[str, SecretKind] = {DIGEST_KEY: "token"}
+    for user in settings.users:
+        specs[f"users/{user.name}/password"] = "password"
+    for project in settings.projects:
+        specs[f"projects/{project.name}/password"] = "password"
+    for store in settings.storage.stores:
+        specs[f"storage/{store.name}/access-key"] = "user"
+        specs[f"storage/{store.name}/secret-key"] = "user"
+    for folder in plan.folders.values():
+        for name, kind in folder.options.secrets.items():
+            specs[f"{folder.name}/{name}"] = kind
+    return specs

@@ -1,0 +1,18 @@
+"""The plan and the secrets become the tree of files of each host."""
+
+from dap.plan import Plan
+from dap.render.build import Renderer
+from dap.render.client import Client, Identity
+from dap.render.tree import File, Tree
+from dap.render.values import Secrets
+
+__all__ = ["Client", "File", "Identity", "Renderer", "Secrets", "Tree", "render"]
+
+
+def render(plan: Plan, secrets: Secrets | None = None) -> tuple[Tree, ...]:
+    """Return the tree of each host; without `secrets` each stands as a placeholder.
+
+    Raises:
+        InputError: a template is wrong; names its file and line.
+    """
+    return Renderer(plan, secrets).trees()

@@ -1,0 +1,175 @@
+"""Makes the tree of each host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dap.catalogue import Catalogue, HostedFolder, SourceFile, Templates
+from dap.catalogue.model import Connect
+from dap.errors import InputError
+from dap.plan import HostPlan, Plan, Route, Service, Stream, base_context
+from dap.plan.model import hostname, url
+from dap.render.client import Client, Clients, Identity, identities
+from dap.render.compose import compose_file
+from dap.render.data import as_json, plan_data
+from dap.render.images import bake_data
+from dap.render.tree import File, Tree
+from dap.render.values import CA_CERTIFICATE, Secrets, Values
+from dap.settings import choice
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """The plan as templates of a host see it."""
+
+    routes: tuple[Route, ...]
+    streams: tuple[Stream, ...]
+    services: tuple[Service, ...]
+    connect: tuple[Connect, ...]
+
+
+class Renderer:
+    """Renders a plan; without secrets each stands as a placeholder.
+
+    `secrets` is an open vault.
+    """
+
+    def __init__(self, plan: Plan, secrets: Secrets | None = None) -> None:
+        self.plan = plan
+        self.values = Values(plan, secrets)
+        self.identities = identities(plan, self.values)
+        self._templates = Templates()
+        self._clients = Clients(plan, self._templates, self._client_context)
+        self._contexts = {host.host.name: self._host_context(host) for host in plan.hosts}
+
+    def trees(self) -> tuple[Tree, ...]:
+        """Return the tree of each host. The same plan and secrets give the same bytes.
+
+        Raises:
+            InputError: a template is wrong; names its file and line.
+        """
+        return tuple(self._tree(host) for host in self.plan.hosts)
+
+    def client(self, identity: Identity) -> Client:
+        """Return what a client needs that logs in as `identity`.
+
+        Raises:
+            InputError: a template is wrong; names its file and line.
+        """
+        return self._clients.of(identity)
+
+    def _tree(self, host: HostPlan) -> Tree:
+        files = [
+            *_contexts(self.plan.catalogue, host),
+            *(file for folder in host.folders for file in self._config(host, folder)),
+            *(file for folder in host.folders for file in self._secrets(host, folder)),
+        ]
+        data = as_json(plan_data(self.plan, host))
+        files += _content(self.plan.catalogue, host, data)
+        files.append(File("plan.json", data))
+        files.append(File("docker-bake.json", as_json(bake_data(host))))
+        files.append(File("compose.yml", compose_file(self.plan, host, files, self.values)))
+        files.sort(key=lambda file: file.path)
+        return Tree(host.host.name, host.host.directory, tuple(files))
+
+    def _config(self, host: HostPlan, folder: HostedFolder) -> Iterable[File]:
+        context = self._contexts[host.host.name]
+        for source in folder.folder.config:
+            path, content = self._rendered(source, context)
+            yield File(f"config/{folder.name}/{path}", content, 0o444)
+
+    def _secrets(self, host: HostPlan, folder: HostedFolder) -> Iterable[File]:
+        sources = {file.path.removesuffix(".j2"): file for file in folder.folder.secrets}
+        context = {
+            **self._contexts[host.host.name],
+            **self._secret_context(),
+            "client": self.client,
+            "identities": self.identities,
+            "vault": self.values.vault,
+        }
+        for service in folder.services:
+            for name in service.secrets:
+                if name in sources:
+                    _, content = self._rendered(sources[name], {**context, "service": service.name})
+                else:
+                    content = self.values.secret(f"{folder.name}/{name}").encode()
+                path = f"secrets/{folder.name}/{service.name}/{name}"
+                yield File(path, content, 0o400, service.uid, secret=True)
+
+    def _rendered(self, source: SourceFile, context: Mapping[str, Any]) -> tuple[str, bytes]:
+        if not source.path.endswith(".j2"):
+            return source.path, source.content
+        text = self._templates.render(source.where, source.text, context)
+        return source.path.removesuffix(".j2"), text.encode()
+
+    def _host_context(self, host: HostPlan) -> dict[str, Any]:
+        settings = self.plan.settings
+        known = {route.name for route in self.plan.routes}
+        known |= {stream.name for stream in self.plan.streams}
+
+        def checked(name: str) -> str:
+            if name not in known:
+                allowed = choice(name, sorted(known))
+                raise InputError(f"no route or stream '{name}'; there are: {allowed}")
+            return name
+
+        connect = tuple(way for folder in host.folders for way in folder.options.connect)
+        references = {service.name: service.image for service in host.services}
+
+        def image(name: str) -> str:
+            if name not in references:
+                raise InputError(f"no service '{name}'; there are: {choice(name, [*references])}")
+            return references[name]
+
+        return {
+            **base_context(settings, host.host, self.plan.images),
+            "hostname": lambda name: hostname(settings.domain, checked(name)),
+            "url": lambda name: url(settings, checked(name)),
+            "image": image,
+            "plan": PlanView(host.routes, host.streams, host.services, connect),
+        }
+
+    def _secret_context(self) -> dict[str, Any]:
+        return {
+            "secret": self.values.secret,
+            "bcrypt": self.values.bcrypt,
+            "ca_certificate": self.values.secret(CA_CERTIFICATE),
+        }
+
+    def _client_context(self, folder: str) -> Mapping[str, Any]:
+        host = next(
+            host.host.name
+            for host in self.plan.hosts
+            if any(other.name == folder for other in host.folders)
+        )
+        return {**self._contexts[host], **self._secret_context()}
+
+
+def _contexts(catalogue: Catalogue, host: HostPlan) -> Iterable[File]:
+    """Yield the build contexts of the images that the host builds."""
+    parts = {tuple(image.context.split("/")[:2]) for image in host.images}
+    for part in sorted(parts):
+        match part:
+            case ("services", name):
+                files = catalogue.services[name].context
+            case ("environments", name):
+                files = catalogue.environments[name].context
+            case _:
+                files = catalogue.base
+        for file in files:
+            yield _copied("/".join(part), file)
+
+
+def _content(catalogue: Catalogue, host: HostPlan, data: bytes) -> Iterable[File]:
+    for file in catalogue.content:
+        yield _copied("content/dap/content", file)
+    for folder in host.folders:
+        if folder.folder.content is not None:
+            yield File(f"content/services/{folder.name}/content.py", folder.folder.content.content)
+    yield File("content/plan.json", data)
+
+
+def _copied(place: str, file: SourceFile) -> File:
+    return File(f"{place}/{file.path}", file.content, 0o755 if file.executable else 0o644)

@@ -1,0 +1,60 @@
+"""`plan.json`: the plan as plain data for what runs on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from dap.catalogue import HostedFolder
+from dap.plan import HostPlan, Plan
+
+VERSION = 1
+
+
+def plan_data(plan: Plan, host: HostPlan) -> dict[str, Any]:
+    """Return the content of a host's `plan.json`; doc/architecture.md lists the keys."""
+    return {
+        "version": VERSION,
+        "host": host.host.name,
+        "settings": plan.settings.model_dump(mode="json"),
+        "routes": [_plain(route) for route in plan.routes],
+        "streams": [_plain(stream) for stream in plan.streams],
+        "services": [_plain(service) for service in plan.services],
+        "workspaces": {
+            workspace.name: other.host.name
+            for other in plan.hosts
+            for workspace in other.host.workspaces
+        },
+        "folders": {folder.name: _folder(folder) for folder in host.folders},
+        "tasks": [service.name for service in host.services if service.task],
+        "images": [{"name": image.name, "reference": image.reference} for image in host.images],
+        "environments": {
+            name: image.reference for name, image in sorted(plan.images.environments.items())
+        },
+    }
+
+
+def as_json(data: Any) -> bytes:
+    """Return readable JSON with a newline at its end."""
+    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _folder(folder: HostedFolder) -> dict[str, Any]:
+    options = folder.options
+    return {
+        "title": options.title,
+        "description": options.description,
+        "needs": list(options.needs),
+        "resources": [resource.data() for resource in options.resources],
+    }
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    return {field.name: _value(getattr(item, field.name)) for field in dataclasses.fields(item)}
+
+
+def _value(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

@@ -1,0 +1,75 @@
+"""Secrets as templates get them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import Protocol
+
+import bcrypt
+
+from dap.errors import InputError
+from dap.plan import DIGEST_KEY, Plan, secret_specs
+from dap.settings import choice
+
+CA_KEY = "tls/ca-key"
+CA_CERTIFICATE = "tls/ca-certificate"
+_TLS = (CA_CERTIFICATE, "tls/certificate", "tls/key")
+# As htpasswd -B has by default: our passwords have 190 bits, and nginx checks each request.
+_BCRYPT_COST = 5
+_BCRYPT_BYTES = 72
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BCRYPT64 = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Secrets(Protocol):
+    """Where secrets are read from, such as `dap.secrets.Vault`."""
+
+    def get(self, name: str, /) -> str:
+        """Return the value; raise DapError where there is none."""
+
+
+class Values:
+    """The secrets that a plan may use; without a vault each stands as a placeholder."""
+
+    def __init__(self, plan: Plan, secrets: Secrets | None) -> None:
+        self._names = (*secret_specs(plan), *_TLS)
+        self._known = frozenset(self._names)
+        self._secrets = secrets
+        self._hashes: dict[str, str] = {}
+        # Keys digests of secrets, so that what is seen of one tells nothing without the vault.
+        self._key = self.secret(DIGEST_KEY).encode()
+
+    def secret(self, name: str) -> str:
+        """Return the value of a secret.
+
+        Raises:
+            DapError: no such secret is declared, or it is not in the vault.
+        """
+        if name not in self._known:
+            raise InputError(f"no secret '{name}' is declared; there are: {self._choice(name)}")
+        if self._secrets is None:
+            return f"(secret {name})"
+        return self._secrets.get(name)
+
+    def bcrypt(self, name: str) -> str:
+        """Return the bcrypt hash of a secret; its salt comes from the name: always the same."""
+        if name not in self._hashes:
+            salt = hmac.digest(self._key, f"bcrypt {name}".encode(), "sha256")[:16]
+            encoded = base64.b64encode(salt)[:22].translate(bytes.maketrans(_BASE64, _BCRYPT64))
+            password = self.secret(name).encode()[:_BCRYPT_BYTES]
+            prefix = b"$2b$%02d$" % _BCRYPT_COST
+            self._hashes[name] = bcrypt.hashpw(password, prefix + encoded).decode()
+        return self._hashes[name]
+
+    def vault(self) -> dict[str, str]:
+        """Return all secrets by name but the CA's key."""
+        return {name: self.secret(name) for name in sorted(self._names)}
+
+    def digest(self, content: bytes) -> str:
+        """Return a digest (hex) of secret content that says nothing without the vault."""
+        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
+
+    def _choice(self, name: str) -> str:
+        return choice(name, sorted(self._names))
