@@ -87,6 +87,10 @@ class Access:
         answer.raise_for_status()
         return answer.json()
 
+    def pipeline(self, project: str, number: int, file: str = "pipeline.json") -> requests.Response:
+        """Request a file of a pipeline: its state, or a log or artifact that the state names."""
+        return self.request("GET", "git", f"/-/pipelines/{project}/{number}/{file}")
+
     def run_of_commit(self, experiment: str, commit: str) -> dict[str, Any] | None:
         """Find the newest MLflow run that carries a commit as its tag; nothing if there is none."""
         found = self.mlflow(f"experiments/get-by-name?experiment_name={experiment}")

@@ -1,8 +1,7 @@
 """The steps of the demo, in the order in which a user takes them."""
 
 import re
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from demo.access import Access, Clock, await_result
@@ -10,29 +9,36 @@ from demo.project import ADMIN, REPOSITORY, ROOT, Project
 
 PLATFORM = Project(ROOT / "build" / "demo")
 
-FINISHED = {"FINISHED", "FAILED", "KILLED"}
-PIPELINE_ENDED = re.compile(r"^(success|failed|cancelled|crashed)$")
+ASKED = re.compile(r"pipeline #(\d+): (https://\S+)")
+PIPELINE_ENDS = {"success", "failed", "canceled", "crashed"}
+RUN_ENDS = {"FINISHED", "FAILED", "KILLED"}
 
 
 class DemoError(Exception):
-    """The demo did not come to its end; says where to look."""
+    """The demo did not come to its end; the message says where to look."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """What a demo led to.
+    """What a push led to.
 
     Attributes:
         commit: what was pushed.
         answer: what the forge answered to the push.
+        number: the pipeline's number.
+        url: the pipeline's page.
+        pipeline: its state at the end.
         run: the finished MLflow run.
-        seconds: time of each step, in seconds.
+        seconds_to_run: from the start of the push to the run's end, in seconds.
     """
 
     commit: str
     answer: str
+    number: int
+    url: str
+    pipeline: dict[str, Any]
     run: dict[str, Any]
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds_to_run: float
 
     @property
     def tags(self) -> dict[str, str]:
@@ -47,47 +53,70 @@ class Outcome:
 
 def deploy(project: Project, clock: Clock) -> None:
     """Scaffold the project and deploy the platform on this machine."""
-    clock.say(f"making a project from the template in {shown(project.path)}")
+    clock.say(f"making a project from the template in {project.path}")
     project.scaffold()
     project.commit("The demo's project")
     clock.say("make deploy")
     project.make("deploy")
 
 
-def push_and_wait(project: Project, clock: Clock, timeout_s: float = 300) -> Outcome:
-    """Push the example and wait for the MLflow run of its pipeline.
+def admin(project: Project) -> Access:
+    """Reach the platform as its first user."""
+    return Access(project.domain, ADMIN, project.password)
+
+
+def push(project: Project) -> tuple[str, str, int, str]:
+    """Commit and push; the commit, the forge's answer, the pipeline's number and page.
 
     Raises:
-        DemoError: the run failed, or none was there in time.
+        DemoError: the push started no pipeline.
+    """
+    commit = project.commit("A run of the example")
+    answer = project.push()
+    asked = ASKED.search(answer)
+    if asked is None:
+        raise DemoError(f"the push of {commit[:12]} started no pipeline; the forge said:\n{answer}")
+    return commit, answer, int(asked[1]), asked[2]
+
+
+def push_and_wait(project: Project, clock: Clock, timeout_s: float = 300) -> Outcome:
+    """Push the example; wait for the end of its pipeline and for its MLflow run.
+
+    Raises:
+        DemoError: the pipeline or the run failed, or did not end in time.
     """
     access = admin(project)
-    commit = project.commit("A run of the example")
-    clock.say(f"git push: commit {commit[:12]}")
+    clock.say("git push")
     pushed = clock.seconds
-    answer = project.push()
-    clock.say("waiting for the pipeline's MLflow run")
-    last = ""
+    commit, answer, number, url = push(project)
+    clock.say(f"waiting for pipeline #{number} of commit {commit[:12]}")
+    run: dict[str, Any] = {}
+    run_seconds = 0.0
+    shown = ""
 
-    def finished() -> dict[str, Any] | None:
-        nonlocal last
-        run = access.run_of_commit(REPOSITORY, commit)
-        state = run["info"]["status"] if run else "no run yet"
-        ended = pipeline_state(access, commit)
-        if (state, ended) != last:
-            clock.say(f"  pipeline: {ended or 'unknown'}; run: {state}")
-            last = (state, ended)
-        if run and state in FINISHED:
-            return run
-        if ended and PIPELINE_ENDED.match(ended) and not run:
-            raise DemoError(f"the pipeline ended as {ended} without a run: {pipelines_url(access)}")
-        return None
+    def ended() -> dict[str, Any] | None:
+        nonlocal run, run_seconds, shown
+        if run.get("info", {}).get("status") not in RUN_ENDS:
+            run = access.run_of_commit(REPOSITORY, commit) or run
+            run_seconds = clock.seconds - pushed
+        response = access.pipeline(REPOSITORY, number)
+        response.raise_for_status()
+        pipeline: dict[str, Any] = response.json()
+        jobs = ", ".join(f"{job['name']} {job['status']}" for job in pipeline["jobs"])
+        state = f"pipeline {pipeline['status']}" + (f" ({jobs})" if jobs else "")
+        if run:
+            state += f"; MLflow run {run['info']['status']}"
+        if state != shown:
+            clock.say(f"  {state}")
+            shown = state
+        return pipeline if pipeline["status"] in PIPELINE_ENDS else None
 
     try:
-        run = await_result(f"the MLflow run of commit {commit[:12]}", finished, timeout_s)
+        pipeline = await_result(f"pipeline #{number}", ended, timeout_s)
     except TimeoutError as error:
-        raise DemoError(f"{error}; the pipeline's log is at {pipelines_url(access)}") from error
-    if run["info"]["status"] != "FINISHED":
-        raise DemoError(
-            f"the run ended as {run['info']['status']}; the log is at {pipelines_url(access)}"
-        )
-    return Outcome(commit, answer, run, {"push to run finished": clock.seconds - pushed})
+        raise DemoError(f"{error}; its page: {url}") from error
+    if pipeline["status"] != "success":
+        raise DemoError(f"pipeline #{number}: {pipeline['status']}; its log: {url}")
+    if run.get("info", {}).get("status") != "FINISHED":
+        raise DemoError(f"pipeline #{number} left no finished MLflow run; its log: {url}")
+    return Outcome(commit, answer, number, url, pipeline, run, run_seconds)

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +133,11 @@ class Project:
             raise subprocess.CalledProcessError(process.returncode, command, "".join(answer))
         return "".join(answer)
 
-    @cached_property
-    def credentials(self) -> Any:
-        """What `make credentials` says of the first user."""
-        return self.make_json("credentials", f"USER={ADMIN}")
+    @property
+    def password(self) -> str:
+        """Password of the first user, as `make credentials` shows it."""
+        credentials = self.make_json("credentials", f"USER={ADMIN}")
+        return str(credentials["password"])
 
 
 def clean_environment() -> dict[str, str]:

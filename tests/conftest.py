@@ -1,0 +1,26 @@
+"""What all tests share: cheap ones first, the demo's platform last."""
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+# The platform is removed by the last file.
+ORDER = ["test_run", "test_access", "test_workspace", "test_deploy", "test_destroy"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what deploys the demo, and put it last."""
+    for item in items:
+        if item.path.is_relative_to(HERE / "demo"):
+            item.add_marker(pytest.mark.docker)
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("demo"))
+    items.sort(key=rank)
+
+
+def rank(item: pytest.Item) -> int:
+    """Give the item's place: 0 for all that need no platform."""
+    if not item.path.is_relative_to(HERE / "demo"):
+        return 0
+    return 1 + ORDER.index(item.path.stem)

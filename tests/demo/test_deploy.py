@@ -1,0 +1,63 @@
+"""A deploy over what is there, and bad settings."""
+
+import subprocess
+
+from demo.project import clean_environment
+from tests.demo.conftest import Platform
+
+
+def test_a_second_deploy_changes_and_restarts_nothing(platform: Platform) -> None:
+    before = platform.started()
+    assert len(before) >= 8
+    result = platform.project.make_json("deploy")
+    assert result["changed"] == 0
+    assert platform.started() == before
+
+
+def test_the_plan_of_an_unchanged_platform_is_empty(platform: Platform) -> None:
+    result = platform.project.make_json("plan")
+    assert result["changed"] == 0
+
+
+def test_a_setting_reaches_what_it_is_about_and_no_other(platform: Platform) -> None:
+    file = platform.project.path / "platform.yml"
+    text = file.read_text()
+    assert "resources" not in text
+    before = platform.started()
+    file.write_text(text + "\nresources:\n  portal: {memory: 96m}\n")
+    try:
+        assert platform.project.make_json("plan")["changed"] > 0
+        platform.project.make("deploy")
+        after = platform.started()
+        assert {name for name in before if before[name] != after[name]} == {"portal"}
+        memory = platform.container("portal").attrs["HostConfig"]["Memory"]
+        assert memory == 96 * 1024**2
+    finally:
+        file.write_text(text)
+        platform.project.make("deploy")
+
+
+def test_bad_settings_are_refused_before_anything_changes(platform: Platform) -> None:
+    file = platform.project.path / "platform.yml"
+    text = file.read_text()
+    before = platform.started()
+    file.write_text(text.replace("slots: 2", "slots: many"))
+    try:
+        done = subprocess.run(
+            ["make", "deploy"],
+            cwd=platform.project.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=clean_environment(),
+        )
+    finally:
+        file.write_text(text)
+    assert done.returncode == 2
+    assert "platform.yml:" in done.stderr
+    assert "slots" in done.stderr
+    assert platform.started() == before
+
+
+def test_verify_proves_the_platform(platform: Platform) -> None:
+    platform.project.make("verify")
