@@ -1,6 +1,6 @@
 # The distribution's commands. A generated project has its own Makefile (template/Makefile).
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint bench clean
+.PHONY: help demo test test-unit lint bench docs clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON := .venv/bin/python
@@ -23,6 +23,9 @@ lint: ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint and the projec
 
 bench: ## measure the figures of doc/benchmarks.md here and write them there
 	@$(TOOLS) && $(PYTHON) -m tests.bench
+
+docs: ## write what is generated: doc/settings.md and the settings' JSON schema
+	@$(TOOLS) && $(PYTHON) -m tests.tools.settings_page
 
 clean: ## remove the demo's platform with its data, and everything built here
 	@$(TOOLS) && $(PYTHON) -m demo clean

@@ -17,7 +17,7 @@ PORT = 2201
 
 def ssh(platform: Platform, *command: str) -> str:
     """Run a command in the workspace over SSH; what it printed."""
-    target = f"analyst@{WORKSPACE}.{platform.domain}"
+    target = f"analyst@{platform.domain}"
     done = subprocess.run(
         ["ssh", *platform.project.ssh_options, "-p", str(PORT), target, *command],
         capture_output=True,
@@ -50,7 +50,7 @@ def test_sftp_carries_a_file_there_and_back(platform: Platform, tmp_path: Path) 
     batch = f"put {sent} dap-test\nget dap-test {tmp_path / 'back'}\nrm dap-test\n"
     subprocess.run(
         ["sftp", *platform.project.ssh_options, "-P", str(PORT), "-b", "-",
-         f"analyst@{WORKSPACE}.{platform.domain}"],
+         f"analyst@{platform.domain}"],
         input=batch, text=True, check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     assert (tmp_path / "back").read_bytes() == sent.read_bytes()
@@ -63,7 +63,7 @@ def test_ports_are_forwarded(platform: Platform) -> None:
     forward = subprocess.Popen(
         ["ssh", *platform.project.ssh_options, "-N", "-oExitOnForwardFailure=yes",
          "-L", f"127.0.0.1:{port}:127.0.0.1:8888", "-p", str(PORT),
-         f"analyst@{WORKSPACE}.{platform.domain}"],
+         f"analyst@{platform.domain}"],
     )  # fmt: skip
     try:
 

@@ -118,9 +118,7 @@ def test_settings_say_what_was_answered(scaffold: Scaffold, answers: dict[str, s
 
 
 @pytest.mark.parametrize(("question", "answer"), BAD, ids=[f"{q}={a[:20]!r}" for q, a in BAD])
-def test_a_bad_answer_is_refused_by_name(
-    scaffold: Scaffold, question: str, answer: str
-) -> None:
+def test_a_bad_answer_is_refused_by_name(scaffold: Scaffold, question: str, answer: str) -> None:
     message = f"Validation error for question '{question}': {question}: "
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         scaffold(**{question: answer})
@@ -168,7 +166,9 @@ def test_make_lists_every_target_with_one_line(project: Path) -> None:
 
 def test_the_person_is_not_taken_from_the_environment(project: Path) -> None:
     assert "whoever" not in make(project, "--dry-run", "credentials").stdout
-    assert "credentials ada" in make(project, "--dry-run", "credentials", "USER=ada").stdout
+    assert (
+        "credentials --user 'ada'" in make(project, "--dry-run", "credentials", "USER=ada").stdout
+    )
 
 
 @pytest.mark.slow

@@ -66,9 +66,7 @@ class TestUpdate:
         git("tag", "9.0.0", cwd=template)
         project = edited_project(template, "9.0.0", tmp_path / "project")
         settings = template / "template" / "platform.yml.jinja"
-        settings.write_text(
-            settings.read_text().replace("tls: {}\n", "tls: {}   # new words\n", 1)
-        )
+        settings.write_text(settings.read_text().replace("tls: {}\n", "tls: {}   # new words\n", 1))
         (template / "doc" / "new-page.md").write_text("# New\n")
         git("add", "--all", cwd=template)
         git("commit", "--quiet", "--message", "Change", cwd=template)
