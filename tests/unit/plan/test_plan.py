@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from dap.catalogue import read_catalogue
+from dap.errors import InputError
+from dap.plan import make_plan, secret_specs
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Project
+
+APP = "infrastructure/services/app/compose.yml"
+NEW = """\
+x-dap: {{title: New, description: New, roles: [service]{folder}}}
+services:
+  {name}:
+    image: example/new
+    user: "1:1"
+    x-dap: {{{service}}}
+"""
+
+
+def tags(project: Project) -> dict[str, str]:
+    (host,) = project.plan().hosts
+    return {image.name: image.reference for image in host.images}
+
+
+def test_routes_and_streams_have_names_and_urls(project: Project) -> None:
+    plan = project.plan()
+    assert {route.name: (route.hostname, route.url, route.service) for route in plan.routes} == {
+        "@": ("dap.localhost", "https://dap.localhost", "start"),
+        "app": ("app.dap.localhost", "https://app.dap.localhost", "app"),
+        "admin-python": (
+            "admin-python.dap.localhost",
+            "https://admin-python.dap.localhost",
+            "admin-python",
+        ),
+    }
+    assert {(stream.name, stream.listen, stream.port) for stream in plan.streams} == {
+        ("store", 5432, 5432),
+        ("admin-python", 2201, 2222),
+    }
+
+
+def test_urls_tell_another_port(project: Project) -> None:
+    project.data["ports"] = {"https": 8443}
+    assert {route.url for route in project.plan().routes} >= {"https://app.dap.localhost:8443"}
+
+
+def test_content_is_made_after_what_it_needs(project: Project) -> None:
+    names = list(project.plan().folders)
+    assert names.index("store") < names.index("app")
+    assert sorted(names) == ["app", "content", "desk", "proxy", "start", "store"]
+
+
+def test_volumes_to_back_up_are_named_as_on_the_host(project: Project) -> None:
+    backup = {service.name: service.backup for service in project.plan().services}
+    assert backup["store"] == ("dap_store-data",)
+    assert backup["admin-python"] == ("dap_desk-admin-python-home",)
+
+
+def test_secrets_of_users_projects_stores_and_folders(project: Project) -> None:
+    project.data["storage"] = {"stores": [{"name": "attic", "endpoint": "https://s3.example.org"}]}
+    assert secret_specs(project.plan()) == {
+        "dap/digest-key": "token",
+        "users/admin/password": "password",
+        "projects/analysis/password": "password",
+        "storage/attic/access-key": "user",
+        "storage/attic/secret-key": "user",
+        "store/admin": "password",
+        "app/store": "password",
+        "app/session": "token",
+    }
+
+
+def test_every_image_has_a_tag_over_all_it_is_made_of(project: Project) -> None:
+    before = tags(project)
+    assert set(before) == {
+        "base", "builder", "proxy", "store", "app", "content", "environment-base",
+        "environment-python",
+    }  # fmt: skip
+    assert all(re.fullmatch(rf"dap/{name}:[0-9a-f]{{12}}", ref) for name, ref in before.items())
+
+
+@pytest.mark.parametrize(
+    ("path", "changed"),
+    [
+        ("infrastructure/services/app/Dockerfile", {"app"}),
+        ("infrastructure/services/app/README.md", set()),
+        ("infrastructure/services/app/config/more", set()),
+        ("environments/python/Dockerfile", {"environment-python"}),
+        ("environments/python/tests/test_more.py", set()),
+        ("environments/base/Dockerfile", {"environment-base", "environment-python"}),
+    ],
+)
+def test_a_change_gives_new_tags_to_what_is_made_of_it(
+    project: Project, path: str, changed: set[str]
+) -> None:
+    before = tags(project)
+    project.write(path, "FROM base AS other\n")
+    assert {name for name, ref in tags(project).items() if before[name] != ref} == changed
+
+
+def test_a_new_base_gives_new_tags_to_all(project: Project) -> None:
+    before = tags(project)
+    project.data["images"] = {"base": "debian:trixie"}
+    after = tags(project)
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_an_executable_bit_gives_a_new_tag(project: Project) -> None:
+    before = tags(project)
+    (project.root / "infrastructure/services/store/run").chmod(0o644)
+    assert tags(project)["store"] != before["store"]
+
+
+def test_an_override_replaces_an_image_and_nothing_is_built(project: Project) -> None:
+    project.data["images"] = {"overrides": {"app": "example/app:1", "proxy": "example/proxy:2"}}
+    plan = project.plan()
+    images = {service.name: service.image for service in plan.services}
+    assert images["app"] == images["app-worker"] == "example/app:1"
+    assert images["start"] == images["proxy"] == "example/proxy:2"
+    assert {"app", "proxy"}.isdisjoint(tags(project))
+
+
+def test_workspaces_spread_over_runners_and_stay_where_they_are(project: Project) -> None:
+    def placed() -> dict[str, str]:
+        return {
+            workspace.name: host.host.name
+            for host in project.plan().hosts
+            for workspace in host.host.workspaces
+        }
+
+    runners = [
+        {"name": f"r{number}", "address": f"10.0.0.{number}", "roles": ["runner"]}
+        for number in range(1, 5)
+    ]
+    project.data["hosts"] = [{"name": "main", "roles": ["service"]}, *runners]
+    project.data["workspaces"] = [
+        {"name": f"w{n}", "owner": "admin", "environment": "python", "ssh_port": 2300 + n}
+        for n in range(40)
+    ]
+    before = placed()
+    assert set(before.values()) == {"r1", "r2", "r3", "r4"}
+    del project.data["workspaces"][0]
+    assert placed() == {name: host for name, host in before.items() if name != "w0"}
+    del project.data["hosts"][-1]
+    after = placed()
+    assert all(after[name] == before[name] for name in after if before[name] != "r4")
+
+
+def test_hosts_run_what_their_roles_ask_for(project: Project) -> None:
+    project.data["hosts"] = [
+        {"name": "main", "roles": ["service"]},
+        {"name": "r1", "address": "10.0.0.1", "roles": ["runner"]},
+    ]
+    folders = {
+        host.host.name: {folder.name for folder in host.folders} for host in project.plan().hosts
+    }
+    assert folders == {
+        "main": {"app", "content", "proxy", "start", "store"},
+        "r1": {"proxy", "desk"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            {"workspaces": [{"environment": "pyton"}]},
+            r"workspaces\[0\]\.environment: is no environment; allowed: python \(nearest\), base",
+        ),
+        ({"workspaces": [{"memory": "512m"}]}, r"workspaces\[0\]\.memory: .*python needs 1g"),
+        ({"workspaces": [{"name": "app"}]}, r"'app' is taken by .*another name"),
+        ({"workspaces": [{"ssh_port": 443}]}, r"x-dap\.streams: port 443 is taken by ports.https"),
+        ({"resources": {"ap": {"cpus": 1}}}, r"resources\.ap: is no service; allowed: app \(near"),
+        ({"images": {"overrides": {"stroe": "x"}}}, r"overrides\.stroe: is no image; .*store"),
+    ],
+)
+def test_settings_that_do_not_fit_the_catalogue_are_refused(
+    project: Project, data: dict[str, object], message: str
+) -> None:
+    workspace = {"name": "one", "owner": "admin", "environment": "python", "ssh_port": 2201}
+    listed = data.pop("workspaces", [{}])
+    assert isinstance(listed, list)
+    project.data.update(data, workspaces=[workspace | given for given in listed])
+    with pytest.raises(InputError, match=message):
+        project.plan()
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "service", "message"),
+    [
+        ("new", ", needs: [stor]", "", "x-dap.needs: no service 'stor'; there are: app, "),
+        ("new", ", resources: [{from: x, kind: k, name: n}]", "", "from: 'x' runs on no host"),
+        ("new", ", resources: [{from: app, kind: k, name: n}]", "", "'app' has no content.py"),
+        (
+            "new",
+            ", resources: [{from: store, kind: k, name: n, secret: new/no}]",
+            "",
+            "secret: 'new/no' is declared nowhere",
+        ),
+        ("app", "", "", "services.app: the name is taken by new/compose.yml"),
+        ("new", "", "routes: [{name: app, port: 1, auth: proxy}]", "'app' is taken by new/"),
+        ("new", "", "streams: [{name: s, listen: 443, port: 1}]", "443 is taken by ports.https"),
+        ("new", "", "streams: [{name: s, listen: 2201, port: 1}]", "port 2201 is taken by "),
+        ("new", "", "entry: true", "services.proxy.x-dap.entry: the entry of host local is"),
+    ],
+)
+def test_folders_that_do_not_fit_each_other_are_refused(
+    project: Project, name: str, folder: str, service: str, message: str
+) -> None:
+    project.service("new", NEW.format(name=name, folder=folder, service=service))
+    with pytest.raises(InputError, match=re.escape(message)):
+        project.plan()
+
+
+def test_services_that_need_each_other_are_refused(project: Project) -> None:
+    project.replace(
+        "infrastructure/services/store/compose.yml", "  secrets: {", "  needs: [app]\n  secrets: {"
+    )
+    with pytest.raises(InputError, match=r"in a circle: (app → store → app|store → app → store)"):
+        project.plan()
+
+
+def test_a_secret_that_is_declared_nowhere_is_refused(project: Project) -> None:
+    project.replace(APP, "secrets: [session]", "secrets: [sesion]")
+    message = r"services\.app-worker\.secrets: 'sesion' is neither a file .*: session, store, store"
+    with pytest.raises(InputError, match=message):
+        project.plan()
+
+
+def test_environments_that_descend_from_each_other_are_refused(project: Project) -> None:
+    project.write("environments/base/environment.yml", "parent: python\ndescription: Shell\n")
+    with pytest.raises(InputError, match=r"environment\.yml: parent: '.*' descends from"):
+        project.plan()
+
+
+def test_routes_without_a_proxy_are_refused(project: Project) -> None:
+    project.replace("infrastructure/services/proxy/compose.yml", "{entry: true}", "{}")
+    with pytest.raises(InputError, match="host local: has routes or streams but no service with"):
+        project.plan()
+
+
+def test_the_plan_reads_no_file(project: Project) -> None:
+    catalogue = read_catalogue(project.root)
+    settings = project.settings
+    project.root.rename(project.root.with_name("away"))
+    assert make_plan(settings, catalogue).services

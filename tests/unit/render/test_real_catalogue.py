@@ -1,0 +1,129 @@
+"""The catalogue that is shipped, rendered for several settings."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dap.catalogue import read_catalogue
+from dap.plan import make_plan, secret_specs
+from dap.render import Tree, render
+from dap.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+STORE = {"name": "attic", "endpoint": "https://s3.example.org", "region": "eu-1"}
+HOSTS = [
+    {"name": "main", "address": "localhost", "roles": ["service"]},
+    {"name": "one", "address": "10.0.0.1", "roles": ["runner"], "slots": 4},
+    {"name": "two", "address": "10.0.0.2", "roles": ["runner"], "directory": "/data/dap"},
+]
+USERS = [
+    {"name": "admin", "email": "admin@example.org", "admin": True},
+    {"name": "grace", "email": "grace@example.org", "full_name": 'Grace O\'Neil, "$HOME"'},
+]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "ports": {
+        "name": "lab",
+        "domain": "lab.example.org",
+        "address": "0.0.0.0",
+        "ports": {"http": 8080, "https": 8443, "ssh": 2022, "postgres": 15432},
+    },
+    "stores": {"storage": {"stores": [STORE]}},
+    "external store": {"storage": {"stores": [STORE], "default": "attic"}},
+    "people": {
+        "users": USERS,
+        "projects": [{"name": "analysis"}, {"name": "closed", "members": ["grace"]}],
+        "workspaces": [
+            {"name": "a", "owner": "admin", "environment": "python", "ssh_port": 2201},
+            {"name": "b", "owner": "grace", "environment": "base", "ssh_port": 2202},
+        ],
+    },
+    "bare": {"projects": [], "workspaces": []},
+    "hosts": {"hosts": HOSTS},
+}
+
+
+class Vault:
+    """A value for each secret that is easy to search for, without characters that need quotes."""
+
+    def get(self, name: str, /) -> str:
+        return f"value-of-{name.replace('/', '-')}-x7"
+
+
+def rendered(data: dict[str, Any]) -> tuple[Tree, ...]:
+    plan = make_plan(Settings.model_validate(data), read_catalogue(ROOT))
+    assert secret_specs(plan)
+    return render(plan, Vault())
+
+
+@pytest.fixture(params=SETTINGS.values(), ids=SETTINGS.keys(), scope="module")
+def trees(request: pytest.FixtureRequest) -> tuple[Tree, ...]:
+    return rendered(request.param)
+
+
+def test_compose_accepts_every_file(trees: tuple[Tree, ...], tmp_path: Path) -> None:
+    for tree in trees:
+        tree.write(tmp_path / tree.host, secrets=True)
+        checked = subprocess.run(
+            ["docker", "compose", "--profile", "*", "config", "--quiet"],
+            cwd=tmp_path / tree.host,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (checked.returncode, checked.stderr) == (0, ""), tree.host
+
+
+def test_mode_and_owner_of_every_file(trees: tuple[Tree, ...]) -> None:
+    for tree in trees:
+        files = {file.path: file for file in tree.files}
+        services = yaml.safe_load(files["compose.yml"].content)["services"]
+        for path, file in files.items():
+            part, *names = path.split("/")
+            if part == "secrets":
+                user = services[names[1]].get("user", "0:0")
+                assert (file.mode, file.secret) == (0o400, True), path
+                assert file.uid == int(user.split(":")[0]), path
+            else:
+                expected = {0o444} if part == "config" else {0o644, 0o755}
+                assert file.mode in expected, path
+                assert (file.uid, file.secret) == (0, False), path
+
+
+def test_no_secret_stands_in_a_plain_file(trees: tuple[Tree, ...]) -> None:
+    for tree in trees:
+        for file in tree.files:
+            assert file.secret or b"value-of-" not in file.content, file.path
+
+
+def test_the_same_settings_give_the_same_bytes() -> None:
+    assert rendered(SETTINGS["people"]) == rendered(SETTINGS["people"])
+
+
+def test_only_the_entry_publishes_ports(trees: tuple[Tree, ...]) -> None:
+    for tree in trees:
+        files = {file.path: file for file in tree.files}
+        services = yaml.safe_load(files["compose.yml"].content)["services"]
+        for name, service in services.items():
+            entry = service.get("x-dap", {}).get("entry", False)
+            assert ("ports" in service) == entry, name
+
+
+def test_every_service_that_stays_up_tells_its_health(trees: tuple[Tree, ...]) -> None:
+    for tree in trees:
+        files = {file.path: file for file in tree.files}
+        services = yaml.safe_load(files["compose.yml"].content)["services"]
+        dockerfiles = {
+            path: file.content for path, file in files.items() if path.endswith("Dockerfile")
+        }
+        assert dockerfiles
+        for name, service in services.items():
+            if service.get("x-dap", {}).get("task"):
+                continue
+            context = service.get("build", {}).get("context", "").removeprefix("./")
+            built_in = b"HEALTHCHECK" in dockerfiles.get(f"{context}/Dockerfile", b"")
+            assert built_in or "healthcheck" in service or not context, name
