@@ -1,0 +1,3 @@
+# Read by every shell: interactive, login and (through BASH_ENV) script. It prints nothing and starts no
+# process. In a workspace it sets what a client needs and is not set yet; a job has it in its environment.
+[ ! -r /run/dap/environment ] || . /run/dap/environment
