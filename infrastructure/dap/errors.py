@@ -1,4 +1,4 @@
-"""Errors that are told to a person. The command line turns each into a message and an exit status."""
+"""Errors that are told to a person; the command line turns each into an exit status."""
 
 
 class DapError(Exception):

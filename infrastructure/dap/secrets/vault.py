@@ -56,6 +56,10 @@ class Vault:
             )
         return value
 
+    def values(self) -> dict[str, str]:
+        """All secrets by name, as rendering takes them."""
+        return {**self._values, **self._given}
+
     def ensure(self, specs: Mapping[str, str]) -> list[str]:
         """Add the secrets that are missing, and nothing else.
 

@@ -10,7 +10,7 @@ from dap.settings.models import (
     User,
     Workspace,
 )
-from dap.settings.problem import Problem, choice, nearest, refusal
+from dap.settings.problem import Problem, SettingsError, choice, refusal
 from dap.settings.types import memory_bytes
 
 __all__ = [
@@ -19,12 +19,12 @@ __all__ = [
     "Problem",
     "Project",
     "Settings",
+    "SettingsError",
     "Store",
     "User",
     "Workspace",
     "choice",
     "load",
     "memory_bytes",
-    "nearest",
     "refusal",
 ]

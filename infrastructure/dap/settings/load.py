@@ -51,7 +51,12 @@ def load(file: FilePath, renamed: Mapping[str, str] = RENAMED) -> Settings:
         settings = Settings.model_validate(source.data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        problems += [_problem(source, detail, renamed) for detail in details]
+        problems += [
+            _problem(source, detail, renamed)
+            for detail in details
+            # A default that hangs on a value that is itself refused.
+            if detail["type"] != "default_factory_not_called"
+        ]
     data = settings.model_dump() if settings else _with_defaults(source.data)
     problems += _apart(Checks(source, data).run(), problems)
     files = FileChecks(source, file.parent)

@@ -114,7 +114,7 @@ class Host(Model):
     """Name in plans and messages."""
     address: HostAddress = "localhost"
     """What it is reached at over SSH; localhost: this machine, without SSH."""
-    roles: list[Role] = Field(default_factory=_all_roles)
+    roles: list[Role] = Field(default_factory=_all_roles, min_length=1)
     """service: all services (exactly one host); runner: workspaces and jobs."""
     slots: int = Field(default=2, ge=1, le=256)
     """Pipeline jobs that run at once."""

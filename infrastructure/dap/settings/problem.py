@@ -82,7 +82,15 @@ def choice(word: str, words: Sequence[str]) -> str:
     return ", ".join(words) or "nothing: none is defined"
 
 
-def refusal(problems: Sequence[Problem]) -> InputError:
+class SettingsError(InputError):
+    """Settings are refused; `problems` are all that is wrong with them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def refusal(problems: Sequence[Problem]) -> SettingsError:
     """The error that reports `problems`, in the order of their lines."""
-    ordered = sorted(problems, key=lambda problem: (problem.file, problem.line))
-    return InputError("\n".join(dict.fromkeys(str(problem) for problem in ordered)))
+    unique = dict.fromkeys(problems)
+    return SettingsError(sorted(unique, key=lambda problem: (problem.file, problem.line)))

@@ -1,0 +1,51 @@
+"""`dap deploy`: bring the hosts to what the settings say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dap.engine import Prepared
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(deploy)
+
+
+def deploy(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts: changes as JSON.")] = False,
+) -> None:
+    """Bring the platform to what platform.yml says. What fits already is left alone."""
+    from dap.cli._project import project_root  # load slowly
+    from dap.cli._report import console, fail, print_json
+    from dap.engine import Progress, prepare, run
+
+    shown = console(as_json=as_json)
+    progress = Progress(shown)
+    prepared = prepare(project_root())
+    outcome = run(prepared, "deploy", progress)
+    fail(outcome, progress, as_json=as_json)
+    if as_json:
+        print_json(outcome, ok=True)
+        return
+    if prepared.new_secrets:
+        progress.say(f"{len(prepared.new_secrets)} secrets made; commit {prepared.vault.file}")
+    progress.say(f"changed={len(outcome.changes())}")
+    _pages(shown, prepared)
+
+
+def _pages(shown: Console, prepared: Prepared) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for route in prepared.plan.routes:
+        if route.portal:
+            table.add_row(route.portal.title, route.url, f"[dim]{route.portal.description}[/dim]")
+    shown.print(table)
+    shown.print("Log in with what [bold]make credentials[/bold] shows; prove it: make verify")

@@ -1,0 +1,59 @@
+"""`dap destroy`: take the platform off its hosts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(destroy)
+
+
+def destroy(
+    *,
+    delete_data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Delete all data, too; NAME is the platform's, to show that it is meant.",
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts: changes as JSON.")] = False,
+) -> None:
+    """Remove containers, networks and what hosts trust. Data and images stay unless asked for."""
+    from dap.cli._project import project_root  # load slowly
+    from dap.cli._report import console, fail, print_json
+    from dap.engine import Progress, prepare, run
+    from dap.errors import InputError
+
+    shown = console(as_json=as_json)
+    progress = Progress(shown)
+    prepared = prepare(project_root())
+    name = prepared.plan.settings.name
+    if delete_data and delete_data != name:
+        raise InputError(
+            f"--delete-data: must be the platform's name; allowed: {name}; found: {delete_data}",
+            "nothing was removed",
+        )
+    outcome = run(
+        prepared,
+        "destroy",
+        progress,
+        playbook="destroy",
+        variables={"dap_delete_data": bool(delete_data)},
+    )
+    fail(outcome, progress, as_json=as_json)
+    kept = sorted({volume for step in outcome.steps for volume in step.kept})
+    if as_json:
+        print_json(outcome, ok=True, kept=kept)
+        return
+    if delete_data:
+        shown.print("The data is deleted. Images and infrastructure/secrets/ are kept.")
+    else:
+        volumes = ", ".join(kept) or "none"
+        shown.print(f"Kept: images, infrastructure/secrets/ and the volumes {volumes}.")
+        shown.print(f"To delete the data, too: make destroy DELETE_DATA={name}")
+    shown.print("Bring it back: make deploy")

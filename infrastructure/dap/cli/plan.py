@@ -1,0 +1,57 @@
+"""`dap plan`: what a deploy would change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dap.engine import Outcome
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(plan)
+
+
+def plan(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts: changes as JSON.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 if there are changes.")
+    ] = False,
+) -> None:
+    """Show what a deploy would change. Changes nothing."""
+    from dap.cli._project import project_root  # load slowly
+    from dap.cli._report import console, fail, print_json
+    from dap.engine import Progress, prepare, run
+
+    shown = console(as_json=as_json)
+    progress = Progress(shown)
+    prepared = prepare(project_root())
+    outcome = run(prepared, "plan", progress, check=True)
+    fail(outcome, progress, as_json=as_json)
+    changes = len(outcome.changes()) + len(prepared.new_secrets)
+    if as_json:
+        diffs = {step.host: dict(step.diffs) for step in outcome.steps if any(step.diffs.values())}
+        print_json(outcome, ok=True, new_secrets=list(prepared.new_secrets), diffs=diffs)
+    else:
+        for name in prepared.new_secrets:
+            progress.say(f"make secret {name}")
+        _diffs(shown, outcome)
+        shown.print(f"{changes} changes; apply them: make deploy" if changes else "no change")
+    if exit_code and changes:
+        raise typer.Exit(1)
+
+
+def _diffs(shown: Console, outcome: Outcome) -> None:
+    from rich.syntax import Syntax
+
+    for step in outcome.steps:
+        for text in step.diffs.values():
+            # A file that is new in whole is told by its name alone.
+            if text and not text.splitlines()[2].startswith("@@ -0,0"):
+                shown.print(Syntax(text, "diff", background_color="default", word_wrap=True))

@@ -1,0 +1,33 @@
+"""`dap secret`: keep a secret that a person types."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(secret)
+
+
+def secret(
+    name: Annotated[str, typer.Argument(help="Such as storage/archive/access-key.")],
+) -> None:
+    """Read a secret from standard input and keep it, encrypted."""
+    from dap.cli._project import project_root, project_settings  # load slowly
+    from dap.errors import InputError
+    from dap.secrets import open_vault
+
+    vault = open_vault(project_root(), project_settings().name)
+    if sys.stdin.isatty():
+        value = typer.prompt(name, hide_input=True, default="", show_default=False)
+    else:
+        try:
+            value = sys.stdin.buffer.read().decode().removesuffix("\n")
+        except UnicodeDecodeError:
+            raise InputError(f"secret {name}: is no UTF-8 text") from None
+    vault.set(name, value)
+    typer.echo(f"secret {name}: {'kept' if vault.save() else 'unchanged'}")

@@ -1,0 +1,373 @@
+"""Each kind of bad input: its line, its key, and what the message says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dap.errors import InputError
+from dap.settings import Problem, load
+
+Refused = Callable[[str], list[Problem]]
+
+USERS = "users:\n  - {name: ada, email: ada@example.org}\n"
+SPACE = "environment: python"
+LONG = "a" * 64
+
+CASES = [
+    # unknown keys, with the nearest one
+    ("domian: a.example", 1, "domian", "unknown key", "domain (nearest)"),
+    ("ports:\n  htpps: 1", 2, "ports.htpps", "unknown key", "https (nearest)"),
+    (
+        "users:\n  - name: ada\n    email: a@b.c\n    amdin: true",
+        4,
+        "users[0].amdin",
+        "unknown key",
+        "admin (nearest)",
+    ),
+    (
+        "resources:\n  mlflow:\n    memroy: 1g",
+        3,
+        "resources.mlflow.memroy",
+        "unknown key",
+        "memory",
+    ),
+    ("password: hunter2", 1, "password", "unknown key", "name, domain"),
+    # YAML itself
+    ("name: dap\nname: dip", 2, "name", "twice, first on line 1", "each key once"),
+    ("ports:\n  http: 81\n  http: 82", 3, "ports.http", "twice, first on line 2", ""),
+    ("name: dap\n\tdomain: x", 2, "", "no valid YAML", ""),
+    ("name: 'dap", 1, "", "no valid YAML", ""),
+    ("name: dap\n---\nname: dip", 2, "", "no valid YAML", ""),
+    ("- name", 1, "", "must hold keys and values", "key: value"),
+    ("name", 1, "", "must hold keys and values", "key: value"),
+    ("1: one", 1, "", "a key must be text", ""),
+    ("users: &a [*a]", 1, "users[0]", "contains itself", ""),
+    ("name: a\x00b", 1, "", "no valid YAML", ""),
+    ("users: [!!python/object:os.system {}]", 1, "", "no valid YAML", ""),
+    # wrong types
+    ("name: 5", 1, "name", "must be text", "in quotes"),
+    ("name: yes", 1, "name", "must be text", "in quotes"),
+    ("name:", 1, "name", "must be text", "text"),
+    ("name: [dap]", 1, "name", "must be text", "text"),
+    ('ports: {http: "80"}', 1, "ports.http", "must be a whole number", "a whole number"),
+    ("ports: {http: 80.5}", 1, "ports.http", "must be a whole number", "a whole number"),
+    ("ports: {http: true}", 1, "ports.http", "must be a whole number", "a whole number"),
+    ("ports: 80", 1, "ports", "must hold keys and values", "key: value"),
+    ("users: ada", 1, "users", "must be a list", "a list"),
+    ("workspaces:", 1, "workspaces", "must be a list", "[] for none"),
+    ("users: [ada]", 1, "users[0]", "must hold keys and values", "key: value"),
+    ("users: []", 1, "users", "is empty", "one entry"),
+    ("hosts: []", 1, "hosts", "is empty", "one entry"),
+    ("users:\n  - {name: ada}", 2, "users[0].email", "is missing: Address for commits", ""),
+    (
+        "users: [{name: ada, email: a@b.c, admin: 1}]",
+        1,
+        "users[0].admin",
+        "must be true or false",
+        "true, false",
+    ),
+    ("forge: gitea", 1, "forge", "none of what is allowed", "lite"),
+    # names
+    ("name: Dap", 1, "name", "is no DNS label", "a-z, 0-9 and -"),
+    ("name: -dap", 1, "name", "is no DNS label", "no - at either end"),
+    ("name: da_p", 1, "name", "is no DNS label", "a-z, 0-9 and -"),
+    ("name: dáp", 1, "name", "is no DNS label", "a-z, 0-9 and -"),
+    ("name: ''", 1, "name", "is no DNS label", "1 to 63"),
+    (f"name: {LONG}", 1, "name", "is no DNS label", "1 to 63"),
+    ("users: [{name: ad, email: a@b.c}]", 1, "users[0].name", "is no DNS label", "3 to 32"),
+    (
+        f"users: [{{name: {'a' * 33}, email: a@b.c}}]",
+        1,
+        "users[0].name",
+        "is too long (33",
+        "3 to 32",
+    ),
+    ("projects:\n  - {name: my project}", 2, "projects[0].name", "is no DNS label", "3 to 63"),
+    ("hosts:\n  - {name: a.b}", 2, "hosts[0].name", "is no DNS label", ""),
+    ('users: [{name: "ada\\n", email: a@b.c}]', 1, "users[0].name", "is no DNS label", ""),
+    # duplicates
+    (
+        f"{USERS}  - {{name: ada, email: b@example.org}}",
+        3,
+        "users[1].name",
+        "already the name of users[0].name on line 2",
+        "",
+    ),
+    (
+        f"{USERS}projects:\n  - {{name: ada}}",
+        4,
+        "projects[0].name",
+        "already the name of users[0].name on line 2",
+        "",
+    ),
+    (
+        "projects:\n  - {name: one}\n  - {name: one}",
+        3,
+        "projects[1].name",
+        "already the name of projects[0].name",
+        "",
+    ),
+    (
+        "hosts:\n  - {name: one}\n  - {name: one, address: b, roles: [runner]}",
+        3,
+        "hosts[1].name",
+        "already the name of hosts[0].name",
+        "",
+    ),
+    (
+        "workspaces:\n"
+        f"  - {{name: one, owner: admin, {SPACE}, ssh_port: 2201}}\n"
+        f"  - {{name: one, owner: admin, {SPACE}, ssh_port: 2202}}\n",
+        3,
+        "workspaces[1].name",
+        "already the name of workspaces[0].name",
+        "",
+    ),
+    (
+        "storage:\n  stores:\n    - {name: s, endpoint: 'http://a'}\n    - {name: s, endpoint: 'http://b'}",
+        4,
+        "storage.stores[1].name",
+        "already the name of storage.stores[0].name",
+        "",
+    ),
+    (
+        f"{USERS}projects:\n  - {{name: one, members: [ada, ada]}}",
+        4,
+        "projects[0].members[1]",
+        "already listed",
+        "",
+    ),
+    # reserved names
+    ("users: [{name: postgres, email: a@b.c}]", 1, "users[0].name", "is reserved", "any but"),
+    (
+        f"workspaces:\n  - {{name: localhost, owner: admin, {SPACE}, ssh_port: 2201}}",
+        2,
+        "workspaces[0].name",
+        "is reserved",
+        "any but",
+    ),
+    (
+        "storage: {stores: [{name: builtin, endpoint: 'http://a'}]}",
+        1,
+        "storage.stores[0].name",
+        "is reserved",
+        "another name",
+    ),
+    # ports
+    ("ports: {http: 0}", 1, "ports.http", "is no port", "1 to 65535"),
+    ("ports: {ssh: 65536}", 1, "ports.ssh", "is no port", "1 to 65535"),
+    ("ports: {http: 443}", 1, "ports.https", "already the port of ports.http", "such as 2202"),
+    ("ports:\n  ssh: 2201", 1, "workspaces[0].ssh_port", "the port of ports.ssh on line 2", "2202"),
+    (
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, ssh_port: 5432}}",
+        2,
+        "workspaces[0].ssh_port",
+        "already the port of ports.postgres",
+        "such as 2201",
+    ),
+    (
+        "workspaces:\n"
+        f"  - {{name: one, owner: admin, {SPACE}, ssh_port: 2201}}\n"
+        f"  - {{name: two, owner: admin, {SPACE}, ssh_port: 2201}}\n",
+        3,
+        "workspaces[1].ssh_port",
+        "already the port of workspaces[0].ssh_port on line 2",
+        "such as 2202",
+    ),
+    (
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}}}",
+        2,
+        "workspaces[0].ssh_port",
+        "is missing: Port for SSH",
+        "",
+    ),
+    # references
+    (
+        f"{USERS}  - {{name: bob, email: b@c.d}}\nworkspaces:\n  - name: one\n    owner: adda\n    {SPACE}\n    ssh_port: 2201",
+        6,
+        "workspaces[0].owner",
+        "is no user",
+        "ada (nearest)",
+    ),
+    (
+        f"{USERS}projects:\n  - name: one\n    members:\n      - bob",
+        6,
+        "projects[0].members[0]",
+        "is no user",
+        "ada",
+    ),
+    (
+        "storage:\n  default: mine\n  stores: [{name: a, endpoint: 'http://a'}]",
+        2,
+        "storage.default",
+        "is no store",
+        "builtin, a",
+    ),
+    # hosts
+    ("hosts:\n  - {name: a, roles: [service, gpu]}", 2, "hosts[0].roles[1]", "none of", "runner"),
+    ("hosts:\n  - {name: a, roles: []}", 2, "hosts[0].roles", "is empty", "one entry"),
+    (
+        "hosts:\n  - {name: a, roles: [service, runner, service]}",
+        2,
+        "hosts[0].roles[2]",
+        "already listed",
+        "",
+    ),
+    ("hosts:\n  - {name: a, roles: [runner]}", 1, "hosts", "no host with the role service", "one"),
+    (
+        "hosts:\n  - {name: a}\n  - {name: b, address: other}",
+        3,
+        "hosts[1].roles",
+        "a second service host beside hosts[0]",
+        "exactly one",
+    ),
+    ("hosts:\n  - {name: a, roles: [service]}", 1, "hosts", "no host with the role runner", ""),
+    (
+        "hosts:\n  - {name: a}\n  - {name: b, address: 127.0.0.1, roles: [runner]}",
+        3,
+        "hosts[1].address",
+        "same machine as hosts[0].address",
+        "",
+    ),
+    *(
+        (
+            f"hosts:\n  - {{name: a, address: '{bad}'}}",
+            2,
+            "hosts[0].address",
+            "can't be",
+            "DNS name",
+        )
+        for bad in (
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "255.255.255.255",
+            "10.0.0.256",
+            "a b",
+            "http://a",
+        )
+    ),
+    ("hosts:\n  - {name: a, address: ''}", 2, "hosts[0].address", "can't be", "DNS name"),
+    ("hosts:\n  - {name: a, address: root@a}", 2, "hosts[0].address", "can't be", "DNS name"),
+    ("hosts:\n  - {name: a, slots: 0}", 2, "hosts[0].slots", "out of range", "1 or more"),
+    ("hosts:\n  - {name: a, slots: 257}", 2, "hosts[0].slots", "out of range", "256 or less"),
+    (
+        "hosts:\n  - {name: a, directory: srv}",
+        2,
+        "hosts[0].directory",
+        "is no directory",
+        "absolute",
+    ),
+    ("hosts:\n  - {name: a, directory: '/a b'}", 2, "hosts[0].directory", "is no directory", ""),
+    # addresses
+    *(
+        (f"domain: {bad}", 1, "domain", "is no domain", "DNS labels")
+        for bad in ("localhost", "a..b", "-a.b", "A.example", "a_b.c", "a.b.", "'*.a.b'", "'a b.c'")
+    ),
+    ("domain: 10.0.0.1", 1, "domain", "is no domain", "no address"),
+    (f"domain: {'a.' * 100}org", 1, "domain", "is too long", "DNS labels"),
+    *(
+        (f"address: {bad}", 1, "address", "is no IP address", "127.0.0.1")
+        for bad in ("localhost", "10.0.0.256", "1.2.3", "'10.0.0.1/24'", "''")
+    ),
+    ("address: 224.0.0.1", 1, "address", "is a multicast address", ""),
+    *(
+        (f"users: [{{name: ada, email: {bad}}}]", 1, "users[0].email", "no e-mail", "name@domain")
+        for bad in ("ada", "ada@", "'@b.c'", "a@b", "a b@c.d", "a@b@c.d")
+    ),
+    *(
+        (
+            f"storage: {{stores: [{{name: a, endpoint: '{bad}'}}]}}",
+            1,
+            "storage.stores[0].endpoint",
+            "is no URL",
+            "https://",
+        )
+        for bad in (
+            "s3.example.org",
+            "ftp://a",
+            "http://",
+            "http://a:x",
+            "http://a/path",
+            "http://a:0",
+        )
+    ),
+    ("packages: {pip_index: pypi}", 1, "packages.pip_index", "is no URL", "https://"),
+    ("packages: {no_proxy: ' a'}", 1, "packages.no_proxy", "no plain line", ""),
+    # amounts
+    *(
+        (f"resources: {{a: {{memory: {bad}}}}}", 1, "resources.a.memory", "no amount", "512m or 4g")
+        for bad in ("4G", "4gb", "1.5g", "'4'", "-1g", "0m", "g", "''")
+    ),
+    ("resources: {a: {memory: 4}}", 1, "resources.a.memory", "must be text", ""),
+    ("resources: {a: {memory: 1k}}", 1, "resources.a.memory", "too little memory", "16m"),
+    ("resources: {a: {cpus: 0}}", 1, "resources.a.cpus", "no number of CPUs", "0.05 to 1024"),
+    ("resources: {a: {cpus: .nan}}", 1, "resources.a.cpus", "no number of CPUs", ""),
+    ("resources: {a: {cpus: two}}", 1, "resources.a.cpus", "must be a number", "a number"),
+    ("images: {base: 'Debian trixie'}", 1, "images.base", "is no image reference", "name[:tag]"),
+    ("images: {overrides: {minio: ''}}", 1, "images.overrides.minio", "no image reference", ""),
+    # files
+    ("tls: {certificate: c.pem}", 1, "tls", "has a certificate but no key", "both"),
+    ("tls: {key: k.pem}", 1, "tls", "has a key but no certificate", "both"),
+    ("packages: {extra_ca: [no.pem]}", 1, "packages.extra_ca[0]", "no such file", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "key", "what", "allowed"), CASES)
+def test_refused(refused: Refused, text: str, line: int, key: str, what: str, allowed: str) -> None:
+    problems = refused(text)
+    assert len(problems) == 1, problems
+    message = str(problems[0])
+    assert message.startswith(f"platform.yml:{line}: {key}: " if key else f"platform.yml:{line}: ")
+    assert what in problems[0].what
+    assert allowed in problems[0].allowed
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_lines(refused: Refused) -> None:
+    problems = refused(
+        "domian: x\n"
+        "ports: {http: 80, https: 80}\n"
+        "users:\n  - {name: Ada, email: no}\n"
+        f"workspaces:\n  - {{name: one, owner: bob, {SPACE}, ssh_port: 0}}\n"
+        "tls: {certificate: none.pem, key: none.key}\n"
+    )
+    keys = ["domian", "ports.https", "users[0].name", "users[0].email", "workspaces[0].owner"]
+    lines = [str(problem).split(": ")[:2] for problem in problems]
+    assert [key for _, key in lines[:2]] == keys[:2]
+    assert {key for _, key in lines} == {
+        *keys,
+        "workspaces[0].ssh_port",
+        "tls.certificate",
+        "tls.key",
+    }
+    assert [problem.line for problem in problems] == sorted(problem.line for problem in problems)
+
+
+def test_a_renamed_key_names_the_new_one(write: Callable[[str], Path]) -> None:
+    text = "users:\n  - name: ada\n    mail: a@b.c\n    email: a@b.c\n"
+    with pytest.raises(InputError) as caught:
+        load(write(text), renamed={"users.*.mail": "email"})
+    assert caught.value.message == (
+        "platform.yml:3: users[0].mail: is now called email; allowed: email"
+    )
+
+
+def test_no_value_under_an_unknown_key_is_shown(refused: Refused) -> None:
+    assert "hunter2" not in str(refused("password: hunter2")[0])
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file") as caught:
+        load(tmp_path / "platform.yml")
+    assert caught.value.status == 2
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "platform.yml").write_bytes(b"name: \xff\n")
+    with pytest.raises(InputError, match=r"no UTF-8 text \(byte 6\)"):
+        load(tmp_path / "platform.yml")
+
+
+def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can't be read"):
+        load(tmp_path)
