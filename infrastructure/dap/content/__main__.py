@@ -1,0 +1,28 @@
+"""`python -m dap.content`: apply the content of every folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dap.content.plan import PlanError, read_plan, read_secrets
+from dap.content.runner import run
+
+
+def main() -> int:
+    """Return 0 if everything is as it should be, 1 if a folder failed, 2 if the plan is unusable."""
+    parser = argparse.ArgumentParser(prog="dap.content", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="say what would change, change nothing")
+    parser.add_argument("--tree", type=Path, default=Path("/content"), help="default: %(default)s")
+    parser.add_argument("--secrets", type=Path, default=Path("/run/secrets/vault.json"))
+    arguments = parser.parse_args()
+    try:
+        plan = read_plan(arguments.tree)
+        secrets = read_secrets(arguments.secrets)
+    except PlanError as error:
+        print(f"content: {error}", file=sys.stderr)
+        return 2
+    return run(plan, secrets, check=arguments.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

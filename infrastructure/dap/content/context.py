@@ -1,0 +1,96 @@
+"""What a folder's content.py works with."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
+
+from dap.content.plan import Plan
+from dap.content.report import Report
+
+REQUEST_TIMEOUT_S = 5
+T = TypeVar("T")
+
+
+class ContentError(Exception):
+    """Content can't be made as asked; the message says what is wrong and what to do."""
+
+
+class Context:
+    """Settings, secrets and what is asked of one folder; counts what it does.
+
+    `users` are those of `platform.yml` with `projects`, the names of the projects they are members of;
+    `projects` have `members` written out.
+    """
+
+    def __init__(
+        self, plan: Plan, secrets: Mapping[str, str], report: Report, folder: str, *, check: bool
+    ) -> None:
+        self.settings: dict[str, Any] = dict(plan.settings)
+        self.folder = folder
+        self.check = check
+        names = [user["name"] for user in self.settings["users"]]
+        self.projects: list[dict[str, Any]] = [
+            {**project, "members": list(project.get("members") or names)}
+            for project in self.settings["projects"]
+        ]
+        self.users: list[dict[str, Any]] = [
+            {**user, "projects": [p["name"] for p in self.projects if user["name"] in p["members"]]}
+            for user in self.settings["users"]
+        ]
+        self._resources = [dict(r) for r in plan.resources if r["from"] == folder]
+        self._secrets = secrets
+        self._report = report
+
+    def secret(self, name: str) -> str:
+        """Return a secret by its name, as `users/alice/password`.
+
+        Raises:
+            ContentError: there is none of this name.
+        """
+        try:
+            return self._secrets[name]
+        except KeyError:
+            raise ContentError(f"secret '{name}' is missing: deploy again to have it made") from None
+
+    def resources(self, kind: str) -> list[dict[str, Any]]:
+        """Return what other folders ask of this one: dicts with `name`, `owner`, `secret` and so on."""
+        return [resource for resource in self._resources if resource["kind"] == kind]
+
+    def step(self, what: str, changed: bool) -> None:
+        """Tell of one thing that was `changed` (in a dry run: would be) or found as it should be."""
+        self._report.step(self.folder, what, changed=changed, check=self.check)
+
+    def wait(
+        self,
+        url_or_callable: str | Callable[[], T],
+        timeout_s: float,
+        *,
+        retry_on: Callable[[BaseException], bool] = lambda error: isinstance(error, Exception),
+    ) -> T | None:
+        """Wait until a URL answers 200, or a callable returns without raising; return what it returns.
+
+        `retry_on` says of an error whether waiting can help; any other is raised at once.
+
+        Raises:
+            Exception: the last error, once `timeout_s` seconds are over.
+        """
+        attempt = retry(
+            stop=stop_after_delay(timeout_s),
+            wait=wait_exponential(multiplier=0.1, max=2),
+            retry=retry_if_exception(retry_on),
+            reraise=True,
+        )
+        if callable(url_or_callable):
+            return attempt(url_or_callable)()
+        url = url_or_callable
+
+        def get() -> None:
+            with urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S) as answer:
+                answer.read()
+
+        attempt(get)()
+        return None

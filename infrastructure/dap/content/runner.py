@@ -1,0 +1,84 @@
+"""Applies the folders: each after those it needs, the others at the same time."""
+
+from __future__ import annotations
+
+import importlib.util
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from dap.content.context import ContentError, Context
+from dap.content.plan import Folder, Plan
+from dap.content.report import Report
+
+WORKERS = 8
+_Apply = Callable[[Context], None]
+
+
+def run(plan: Plan, secrets: Mapping[str, str], *, check: bool) -> int:
+    """Apply every folder, print the steps and the summary; return the exit status, 0 or 1.
+
+    A folder whose needs failed is not tried and counts as failed; the others are.
+    """
+    report = Report(secrets.values())
+    order = TopologicalSorter(
+        {name: folder.needs & plan.folders.keys() for name, folder in plan.folders.items()}
+    )
+    try:
+        order.prepare()
+    except CycleError as error:
+        report.failure("plan", f"needs form a circle: {' → '.join(error.args[1])}")
+    else:
+        _run_in_order(order, plan, secrets, report, check=check)
+    print(report.summary(), flush=True)
+    return 1 if report.failed else 0
+
+
+def _run_in_order(
+    order: TopologicalSorter[str],
+    plan: Plan,
+    secrets: Mapping[str, str],
+    report: Report,
+    *,
+    check: bool,
+) -> None:
+    running: dict[Future[None], str] = {}
+    with ThreadPoolExecutor(WORKERS) as pool:
+        while order.is_active():
+            for name in order.get_ready():
+                folder = plan.folders[name]
+                context = Context(plan, secrets, report, name, check=check)
+                running[pool.submit(_apply, folder, context, report)] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                order.done(running.pop(future))
+
+
+def _apply(folder: Folder, context: Context, report: Report) -> None:
+    lacking = sorted(folder.needs & set(report.failed))
+    if lacking:
+        report.failure(folder.name, f"not tried, it needs {', '.join(lacking)}")
+        return
+    if folder.script is None:
+        return
+    try:
+        _load(folder.name, folder.script)(context)
+    except ContentError as error:
+        report.failure(folder.name, str(error))
+    except Exception:  # noqa: BLE001  one folder's fault must not keep the others from their content
+        report.failure(folder.name, traceback.format_exc())
+
+
+def _load(name: str, script: Path) -> _Apply:
+    spec = importlib.util.spec_from_file_location(f"content_{name.replace('-', '_')}", script)
+    if spec is None or spec.loader is None:
+        raise ContentError(f"{script}: can't be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        apply: _Apply = module.apply
+    except AttributeError:
+        raise ContentError(f"{script}: has no function apply(context)") from None
+    return apply
