@@ -1,6 +1,6 @@
 """The catalogue: folders of services and environments, read and typed."""
 
-from dap.catalogue.compose import ComposeService, HostedFolder, Mount, host_folder
+from dap.catalogue.compose import ComposeReader, ComposeService, HostedFolder, Mount
 from dap.catalogue.folders import (
     Catalogue,
     EnvironmentFolder,
@@ -12,6 +12,7 @@ from dap.catalogue.templates import Templates
 
 __all__ = [
     "Catalogue",
+    "ComposeReader",
     "ComposeService",
     "EnvironmentFolder",
     "HostedFolder",
@@ -19,6 +20,5 @@ __all__ = [
     "ServiceFolder",
     "SourceFile",
     "Templates",
-    "host_folder",
     "read_catalogue",
 ]

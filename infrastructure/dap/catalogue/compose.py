@@ -93,19 +93,30 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def host_folder(
-    folder: ServiceFolder, templates: Templates, context: Mapping[str, Any]
-) -> HostedFolder | None:
-    """Render and check a folder for the host that `context` describes.
+class ComposeReader:
+    """Renders the `compose.yml` of folders; parses each text once, since hosts are much alike."""
 
-    Returns None where the template yields nothing: the folder is not on that host. One that yields
-    `x-dap` alone has only content there.
+    def __init__(self) -> None:
+        self._templates = Templates()
+        self._parsed: dict[tuple[str, str], HostedFolder | None] = {}
 
-    Raises:
-        InputError: a template, YAML or convention error; names the file and the key.
-    """
-    where = folder.compose.where
-    text = templates.render(where, folder.compose.text, context)
+    def read(self, folder: ServiceFolder, context: Mapping[str, Any]) -> HostedFolder | None:
+        """Render and check a folder for the host that `context` describes.
+
+        Returns None where the template yields nothing: the folder is not on that host. One that
+        yields `x-dap` alone has only content there.
+
+        Raises:
+            InputError: a template, YAML or convention error; names the file and the key.
+        """
+        where = folder.compose.where
+        text = self._templates.render(where, folder.compose.text, context)
+        if (where, text) not in self._parsed:
+            self._parsed[where, text] = _parse(folder, where, text)
+        return self._parsed[where, text]
+
+
+def _parse(folder: ServiceFolder, where: str, text: str) -> HostedFolder | None:
     try:
         data = yaml.load(text, Loader=_Loader)  # noqa: S506  a subclass of the safe loader
     except yaml.YAMLError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from dap.catalogue import Catalogue, ComposeService, HostedFolder, Templates, host_folder
+from dap.catalogue import Catalogue, ComposeReader, ComposeService, HostedFolder
 from dap.plan.checks import check_plan, check_settings
 from dap.plan.context import base_context
 from dap.plan.images import Image, Images
@@ -31,9 +31,9 @@ def make_plan(settings: Settings, catalogue: Catalogue) -> Plan:
     """
     check_settings(settings, catalogue)
     images = Images(settings, catalogue)
-    templates = Templates()
+    reader = ComposeReader()
     hosts = tuple(
-        _host_plan(settings, catalogue, images, templates, host) for host in _hosts(settings)
+        _host_plan(settings, catalogue, images, reader, host) for host in _hosts(settings)
     )
     plan = Plan(settings, catalogue, images, hosts)
     check_plan(plan)
@@ -70,11 +70,11 @@ def _host_plan(
     settings: Settings,
     catalogue: Catalogue,
     images: Images,
-    templates: Templates,
+    reader: ComposeReader,
     host: HostView,
 ) -> HostPlan:
     context = base_context(settings, host, images)
-    hosted = (host_folder(folder, templates, context) for folder in catalogue.services.values())
+    hosted = (reader.read(folder, context) for folder in catalogue.services.values())
     folders = in_order(
         folder for folder in hosted if folder and set(folder.options.roles) & set(host.roles)
     )

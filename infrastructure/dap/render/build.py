@@ -115,7 +115,12 @@ class Renderer:
                 raise InputError(f"no route or stream '{name}'; there are: {allowed}")
             return name
 
-        connect = tuple(way for folder in host.folders for way in folder.options.connect)
+        connect = tuple(
+            way
+            for other in self.plan.hosts
+            for folder in other.folders
+            for way in folder.options.connect
+        )
         references = {service.name: service.image for service in host.services}
 
         def image(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -37,9 +38,23 @@ def plan_data(plan: Plan, host: HostPlan) -> dict[str, Any]:
     }
 
 
-def as_json(data: Any) -> bytes:
-    """Return readable JSON with a newline at its end."""
-    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
+def as_json(data: Mapping[str, Any]) -> bytes:
+    """Return JSON with each entry of a top-level list or object on a line of its own."""
+    parts = [f"  {_json(key)}: {_lines(value)}" for key, value in data.items()]
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        entries = [f"    {_json(key)}: {_json(entry)}" for key, entry in value.items()]
+        return "{\n" + ",\n".join(entries) + "\n  }"
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f"    {_json(entry)}" for entry in value) + "\n  ]"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _folder(folder: HostedFolder) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def rendered(data: dict[str, Any]) -> tuple[Tree, ...]:
     return render(plan, Vault())
 
 
-@pytest.fixture(params=SETTINGS.values(), ids=SETTINGS.keys(), scope="module")
+@pytest.fixture(params=list(SETTINGS.values()), ids=list(SETTINGS), scope="module")
 def trees(request: pytest.FixtureRequest) -> tuple[Tree, ...]:
     return rendered(request.param)
 
