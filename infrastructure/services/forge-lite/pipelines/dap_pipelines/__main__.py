@@ -1,0 +1,28 @@
+"""`python -m dap_pipelines serve | run PROJECT NUMBER | abandon PROJECT NUMBER`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from dap_pipelines.values import read_values
+
+
+def main(words: list[str]) -> None:
+    """Do what the words say."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    values = read_values()
+    if words == ["serve"]:
+        from dap_pipelines.worker import Worker
+
+        Worker(values).serve()
+        return
+    # Each starts quickly: it loads only what it needs.
+    from dap_pipelines import run
+
+    verb, project, number = words
+    {"run": run.run, "abandon": run.abandon}[verb](project, int(number), values)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,155 @@
+"""What a pipeline may ask of the Docker engine.
+
+gitlab-ci-local puts parts of `.gitlab-ci.yml` on shell command lines, so whoever may push can run
+commands where it runs. It therefore has no engine socket but a gateway that lets through what this
+module allows, and writes the limits and labels into what is made.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from dap_pipelines.values import JobLimits, size_in_bytes
+
+# What package managers and `su` in images that run as root need, and no more.
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"]
+VOLUME = re.compile(r"gcl-[A-Za-z0-9_-]{1,200}")
+NETWORK = re.compile(r"gitlab-ci-local-[0-9]{1,10}")
+CONTAINER_CALLS = {
+    "GET": {"json", "archive", "logs"},
+    "HEAD": {"archive"},
+    "PUT": {"archive"},
+    "POST": {"start", "attach", "wait", "resize", "kill", "stop"},
+}
+
+
+class Refused(Exception):
+    """The call is not allowed; the message says why."""
+
+
+@dataclass
+class Policy:
+    """The policy of one pipeline, and what it has made so far (ids and names)."""
+
+    labels: dict[str, str]
+    network: str
+    limits: JobLimits
+    containers: set[str] = field(default_factory=set)
+    volumes: set[str] = field(default_factory=set)
+    networks: set[str] = field(default_factory=set)
+
+    def check(self, method: str, path: str, query: dict[str, str]) -> str:
+        """Return the kind of a call: plain, or what is made (container, volume, network).
+
+        `path` is without the version of the API.
+
+        Raises:
+            Refused: the call is not allowed.
+        """
+        if (method, path) in {
+            ("GET", "/_ping"), ("HEAD", "/_ping"), ("GET", "/version"),
+        }:
+            return "plain"
+        if method == "GET" and re.fullmatch(r"/images/[^?]+/json", path):
+            return "plain"
+        if (method, path) == ("POST", "/images/create") and query.get("fromImage"):
+            if "fromSrc" in query:
+                raise Refused("importing images is not allowed")
+            return "plain"
+        for thing in ("container", "volume", "network"):
+            if (method, path) == ("POST", f"/{thing}s/create"):
+                return thing
+        match = re.fullmatch(r"/(containers|volumes|networks)/([^/]+)(?:/([a-z]+))?", path)
+        if match is None:
+            raise Refused(f"{method} {path} is not allowed")
+        things, name, verb = match.groups()
+        owned = {
+            "containers": self.containers, "volumes": self.volumes, "networks": self.networks
+        }[things]
+        if not any(name == other or (len(name) >= 12 and other.startswith(name)) for other in owned):
+            raise Refused(f"{things[:-1]} {name} is not this pipeline's")
+        if method == "DELETE" and verb is None:
+            return "plain"
+        if things == "containers" and verb in CONTAINER_CALLS.get(method, ()):
+            return "plain"
+        raise Refused(f"{method} {path} is not allowed")
+
+    def container(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the body for a new container: what was asked and is allowed, and our limits.
+
+        Raises:
+            Refused: it asks for a mount or network that is not the pipeline's.
+        """
+        host = asked.get("HostConfig") or {}
+        binds = list(host.get("Binds") or [])
+        for bind in binds:
+            source, _, target = bind.partition(":")
+            if source not in self.volumes or not target.startswith("/"):
+                raise Refused(f"volume {source} is not this pipeline's")
+        if host.get("Mounts") or host.get("Privileged") or host.get("Devices"):
+            raise Refused("mounts, devices and privileged containers are not allowed")
+        network = host.get("NetworkMode") or "default"
+        endpoint: dict[str, Any] = {}
+        if network in ("default", "bridge"):
+            network = self.network
+        elif network not in self.networks:
+            raise Refused(f"network {network} is not this pipeline's")
+        else:
+            given = (asked.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+            endpoint = {"Aliases": (given.get(network) or {}).get("Aliases") or []}
+        body = {
+            key: asked[key]
+            for key in (
+                "Image", "Cmd", "Entrypoint", "Env", "WorkingDir", "User", "OpenStdin", "StdinOnce",
+                "AttachStdin", "AttachStdout", "AttachStderr",
+            )
+            if asked.get(key) is not None
+        }
+        # The engine's own copy of the output would not be masked. Services keep theirs: it is asked for.
+        log = "none" if asked.get("WorkingDir") else "json-file"
+        memory = size_in_bytes(self.limits.memory)
+        return {
+            **body,
+            "Labels": self.labels,
+            "HostConfig": {
+                "Binds": binds,
+                "NetworkMode": network,
+                "AutoRemove": bool(host.get("AutoRemove")),
+                "Init": True,
+                "CapDrop": ["ALL"],
+                "CapAdd": CAPABILITIES,
+                "SecurityOpt": ["no-new-privileges:true"],
+                "Memory": memory,
+                "MemorySwap": memory,
+                "NanoCpus": int(self.limits.cpus * 1e9),
+                "PidsLimit": self.limits.pids,
+                "LogConfig": {"Type": log, "Config": {"max-size": "10m"} if log != "none" else {}},
+            },
+            "NetworkingConfig": {"EndpointsConfig": {network: endpoint}},
+        }
+
+    def volume(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the body for a new volume.
+
+        Raises:
+            Refused: its name is not one that gitlab-ci-local gives, or it has a driver.
+        """
+        name = str(asked.get("Name", ""))
+        if not VOLUME.fullmatch(name) or asked.get("DriverOpts") or asked.get("Driver") not in (
+            None, "", "local",
+        ):
+            raise Refused(f"volume {name} is not allowed")
+        return {"Name": name, "Labels": self.labels}
+
+    def new_network(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the body for a new network.
+
+        Raises:
+            Refused: its name is not one that gitlab-ci-local gives.
+        """
+        name = str(asked.get("Name", ""))
+        if not NETWORK.fullmatch(name):
+            raise Refused(f"network {name} is not allowed")
+        return {"Name": name, "Driver": "bridge", "Internal": True, "Labels": self.labels}

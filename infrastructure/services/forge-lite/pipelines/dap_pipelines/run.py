@@ -1,0 +1,362 @@
+"""Runs one pipeline: checkout, gitlab-ci-local behind its gateway, logs, state, and clearing away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import yaml
+
+from dap_pipelines import artifacts, checkout, engine, output, variables
+from dap_pipelines.gateway import Gateway
+from dap_pipelines.mask import Lines, Mask
+from dap_pipelines.ownership import as_user, kill_all, remove
+from dap_pipelines.policy import Policy
+from dap_pipelines.state import Job, Pipeline, load, prune, slug
+from dap_pipelines.values import FIRST_UID, RUN, WORK, Project, Values, read_secrets
+
+STATE_DIR = ".gitlab-ci-local"
+PROGRAM = "/opt/gitlab-ci-local/gitlab-ci-local.cjs"
+WRAPPER = "/opt/pipelines/container"
+BLOCK = 65536
+
+
+class Stopped(Exception):
+    """The pipeline was ended from outside: how, and why."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+@contextlib.contextmanager
+def slot(pipeline: Pipeline, slots: int) -> Iterator[int]:
+    """Hold a user id that no other pipeline has meanwhile; the queue sees that there is one."""
+    for number in range(slots):
+        lock = os.open(RUN / f"slot-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        uid = FIRST_UID + number
+        (RUN / f"uid-{pipeline.id}").write_text(str(uid))
+        try:
+            kill_all(uid)
+            yield uid
+        finally:
+            kill_all(uid)
+            (RUN / f"uid-{pipeline.id}").unlink()
+            os.close(lock)
+        return
+    raise Stopped("crashed", "no free slot")
+
+
+def clear(pipeline: Pipeline, values: Values) -> None:
+    """Remove all that a pipeline leaves but its state, logs and artifacts."""
+    engine.clear(values.platform, pipeline.id)
+    for path in (WORK / str(pipeline.id), RUN / str(pipeline.id)):
+        remove(path)
+    for name in (f"{pipeline.id}.sock", f"pid-{pipeline.id}", f"cancel-{pipeline.id}"):
+        (RUN / name).unlink(missing_ok=True)
+
+
+def run(project: str, number: int, values: Values) -> None:
+    """Run a pipeline that waits; afterwards its state is final and nothing else of it is left."""
+    pipeline = load(project, number)
+    if pipeline.status != "pending":
+        return
+
+    def stop(*_: object) -> None:
+        raise canceled(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    projects, environments = read_secrets()
+    runner = Runner(pipeline, values, projects.get(project, Project()), environments)
+    status, reason = "crashed", ""
+    try:
+        (RUN / f"pid-{number}").write_text(str(os.getpid()))
+        if (RUN / f"cancel-{number}").exists():
+            raise canceled(number)
+        pipeline.status, pipeline.started = "running", time.time()
+        pipeline.save()
+        with slot(pipeline, values.slots) as uid:
+            try:
+                status = asyncio.run(runner.run(uid))
+            finally:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                kill_all(uid)
+                reason = runner.keep_artifacts()
+    except Stopped as stopped:
+        status, reason = stopped.status, stopped.reason
+    except (checkout.CheckoutError, engine.EngineError, OSError) as error:
+        reason = str(error)[:500]
+    finally:
+        clear(pipeline, values)
+        runner.close()
+        pipeline.end(status, reason or runner.reason)
+        prune(project, values.keep)
+
+
+def canceled(number: int) -> Stopped:
+    """Return the end of a pipeline that someone canceled."""
+    mark = RUN / f"cancel-{number}"
+    return Stopped("canceled", f"by {mark.read_text()}" if mark.exists() else "")
+
+
+class Runner:
+    """One pipeline under way."""
+
+    def __init__(
+        self, pipeline: Pipeline, values: Values, project: Project, environments: dict[str, str]
+    ) -> None:
+        self.pipeline = pipeline
+        self.values = values
+        self.project = project
+        self.environments = environments
+        self.mask = Mask(project.mask)
+        self.reason = ""
+        self._jobs: dict[str, Job] = {}
+        self._logs: dict[str, IO[bytes]] = {}
+        self._written: dict[str, int] = {}
+        self._reader: output.Reader | None = None
+        self._work = WORK / str(pipeline.id)
+        self._other: list[str] = []
+        self._stop: Stopped | None = None
+        self._uid = -1
+        self._shortened = 0.0
+
+    async def run(self, uid: int) -> str:
+        """Return the final status.
+
+        Raises:
+            Stopped: it was canceled or took too long.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            self._stop = canceled(self.pipeline.id)
+            task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        try:
+            async with asyncio.timeout(self.values.timeout_seconds):
+                return await self._run(uid)
+        except TimeoutError:
+            hours = self.values.timeout_seconds / 3600
+            raise Stopped("failed", f"longer than the limit of {hours:g} h") from None
+        except asyncio.CancelledError:
+            raise self._stop or Stopped("canceled", "") from None
+
+    async def _run(self, uid: int) -> str:
+        pipeline, values = self.pipeline, self.values
+        self._uid = uid
+        source, home = self._work / "source", self._work / "home"
+        run = RUN / str(pipeline.id)
+        # For the pipeline's user, and for root's group to start processes there.
+        for path in (self._work, source, home, run):
+            path.mkdir(mode=0o750)
+        (home / STATE_DIR).mkdir()
+        images = {}
+        for name, image in self.environments.items():
+            with contextlib.suppress(engine.EngineError):
+                images[name] = await asyncio.to_thread(
+                    engine.resolve, image, f"{values.registry}/environments/{name}"
+                )
+        pipeline.images = {variables.image_variable(name): ref for name, ref in images.items()}
+        plain = variables.predefined(pipeline, values, images)
+        variables.write(home / STATE_DIR / "variables.yml", plain, self.project, self.mask)
+        (source / STATE_DIR).mkdir(mode=0o755)
+        # gitlab-ci-local's own copy of the output is not masked: it stays in memory.
+        (run / "output").mkdir(mode=0o700)
+        (source / STATE_DIR / "output").symlink_to(run / "output")
+        # The innermost first: what is given away can't be entered any more.
+        for path in (
+            home / STATE_DIR / "variables.yml", home / STATE_DIR, home, source / STATE_DIR, source,
+            self._work, run / "output", run,
+        ):
+            os.chown(path, uid, 0)
+        await asyncio.to_thread(checkout.check_out, pipeline, values, source, uid)
+        labels = {"dap.pipeline": str(pipeline.id), "dap.platform": values.platform}
+        gateway = Gateway(Policy(labels, values.network, values.job))
+        socket = RUN / f"{pipeline.id}.sock"
+        await gateway.start(socket)
+        os.chown(socket, uid, uid)
+        try:
+            code = await self._execute(uid, source, home, run, socket)
+        finally:
+            gateway.close()
+            socket.unlink()
+        return self._verdict(code)
+
+    async def _execute(self, uid: int, source: Path, home: Path, run: Path, socket: Path) -> int:
+        values = self.values
+        process = await asyncio.create_subprocess_exec(
+            "node", PROGRAM, "--no-umask", "--home", str(home), "--max-job-name-padding", "0",
+            "--pull-policy", "if-not-present", "--no-artifacts-to-source",
+            "--no-shell-executor-no-image", "--default-image", values.default_image,
+            "--helper-image", engine.own_image(), "--container-executable", WRAPPER,
+            "--concurrency", str(values.concurrency),
+            cwd=source, user=uid, group=uid, extra_groups=[], umask=0o077, start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={
+                "PATH": "/usr/bin:/bin", "HOME": str(home), "FORCE_COLOR": "0",
+                "DOCKER_HOST": f"unix://{socket}", "DOCKER_API_VERSION": engine.API.lstrip("v"),
+                "DOCKER_CONFIG": str(home), "FORGE_CACHE": str(run), "LANG": "C.UTF-8",
+                "TZ": "UTC",
+            },
+        )
+        assert process.stdout is not None
+        lines = Lines(self.mask)
+        continues = False
+        while block := await process.stdout.read(BLOCK):
+            for line, complete in lines.feed(block):
+                self._take(line, continues)
+                continues = not complete
+            self._flush()
+        for line, _ in lines.close():
+            self._take(line, continues)
+        self._flush()
+        return await process.wait()
+
+    def _take(self, line: bytes, continues: bool) -> None:
+        text = line.decode("utf-8", errors="replace").rstrip("\r")
+        event = self._events().read(text, continues)
+        if event is None:
+            if text.strip() and len(self._other) < 200:
+                self._other.append(text)
+            return
+        now = time.time()
+        if event.kind == "starting":
+            job = self._job(event.job, event.stage)
+            job.status, job.started, job.image = "running", now, event.image
+            self._log(job, f"image {event.image}")
+            self.pipeline.say(f"{job.name}: running")
+            self.pipeline.save()
+            return
+        job = self._jobs[event.job]
+        if event.kind == "finished":
+            job.status, job.exit, job.finished = event.how, event.exit, now
+            code = f", exit code {event.exit}" if event.exit else ""
+            took = now - (job.started or now)
+            self.pipeline.say(f"{job.name}: {event.how} in {took:.1f} s{code}")
+            self._log(job, f"{event.how} in {took:.1f} s{code}")
+            self.pipeline.save()
+        else:
+            self._log(job, event.text)
+
+    def _events(self) -> output.Reader:
+        if self._reader is None:
+            # gitlab-ci-local writes it before it starts the first job.
+            expanded = self._work / "source" / STATE_DIR / "expanded-gitlab-ci.yml"
+            text = as_user(self._uid, ["cat", str(expanded)])
+            if not text:
+                return output.Reader([])
+            jobs = output.planned(yaml.load(text, Loader=yaml.CSafeLoader))
+            self._reader = output.Reader(name for name, _ in jobs)
+            for name, stage in jobs:
+                self._job(name, stage)
+            self.pipeline.save()
+        return self._reader
+
+    def _job(self, name: str, stage: str) -> Job:
+        if name not in self._jobs:
+            # A job of a matrix takes the place of the one that stood for all of them.
+            base = self._jobs.get(name.split(": [")[0])
+            if base is not None and base.status == "created" and ": [" in name:
+                del self._jobs[base.name]
+                self.pipeline.jobs.remove(base)
+            log = f"logs/{slug(name, len(self.pipeline.jobs) + 1)}.log"
+            job = Job(name, stage, log)
+            self._jobs[name] = job
+            self.pipeline.jobs.append(job)
+        return self._jobs[name]
+
+    def _log(self, job: Job, text: str) -> None:
+        path = self.pipeline.directory / job.log
+        if job.name not in self._logs:
+            path.parent.mkdir(exist_ok=True)
+            self._logs[job.name] = path.open("ab")
+            self._written[job.name] = 0
+        written = self._written[job.name]
+        if written > self.values.log_bytes:
+            self._shorten()
+            return
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = f"{stamp} {text}\n".encode()
+        written += len(line)
+        self._logs[job.name].write(line)
+        if written > self.values.log_bytes:
+            limit = self.values.log_bytes // 1024**2
+            self._logs[job.name].write(f"{stamp} the log ends here: limit of {limit} MiB\n".encode())
+        self._written[job.name] = written
+
+    def _shorten(self) -> None:
+        # What gitlab-ci-local keeps for itself would grow without end.
+        if time.monotonic() - self._shortened > 1:
+            self._shortened = time.monotonic()
+            output_files = str(RUN / str(self.pipeline.id) / "output")
+            as_user(self._uid, ["sh", "-c", 'truncate -s 0 "$1"/*', "-", output_files])
+
+    def _flush(self) -> None:
+        for file in self._logs.values():
+            file.flush()
+
+    def _verdict(self, code: int) -> str:
+        if self._jobs and any(job.started for job in self._jobs.values()):
+            if code:
+                failed = [job.name for job in self._jobs.values() if job.status == "failed"]
+                if not failed:
+                    self.reason = "\n".join(self._other[-5:])[:1000]
+                    return "failed"
+                self.reason = f"failed: {', '.join(failed)}"
+            return "failed" if code else "success"
+        if code == 0:
+            self.reason = "no job's rules are met"
+            return "success"
+        self.reason = "\n".join(self._other[-8:])[:2000]
+        return "failed"
+
+    def keep_artifacts(self) -> str:
+        """Move the artifacts to where the pages show them; return what is to be said about it."""
+        said = []
+        source = self._work / "source" / STATE_DIR / "artifacts"
+        target = self.pipeline.directory / "artifacts"
+        for path in (self._work, self._work / "source", source.parent, source):
+            if path.is_symlink() or not path.is_dir():
+                return ""
+            os.chown(path, 0, 0)
+            path.chmod(0o700)
+        for job in self.pipeline.jobs:
+            name = Path(job.log).stem
+            job.artifacts, problem = artifacts.keep(
+                source / artifacts.folder(job.name), target / name, self.values.artifact_bytes
+            )
+            if problem:
+                said.append(f"{job.name}: {problem}")
+        return "; ".join(said)
+
+    def close(self) -> None:
+        """Close the logs."""
+        for file in self._logs.values():
+            file.close()
+
+
+def abandon(project: str, number: int, values: Values) -> None:
+    """Mark a pipeline as crashed whose runner is gone, and clear away what it left."""
+    pipeline = load(project, number)
+    mark = RUN / f"uid-{number}"
+    if mark.exists():
+        kill_all(int(mark.read_text()))
+        mark.unlink()
+    clear(pipeline, values)
+    pipeline.end("crashed", "its runner was lost")

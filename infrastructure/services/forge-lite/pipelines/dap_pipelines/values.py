@@ -1,0 +1,90 @@
+"""What the platform rendered for the worker: limits and names, variables and what to mask."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STATE = Path("/var/lib/pipelines")
+WORK = STATE / ".work"
+SPOOL = Path("/spool")
+REPOSITORIES = Path("/repositories")
+RUN = Path("/run/pipelines")
+ENGINE_SOCKET = "/var/run/docker.sock"
+CONFIG = Path("/etc/forge/pipelines.json")
+SECRETS = Path("/run/secrets/variables.json")
+GIT_GROUP = 11006
+FIRST_UID = 20000
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """What one container of a job may take: `memory` and `tmp` as in Compose (4g), CPUs, processes."""
+
+    memory: str
+    cpus: float
+    pids: int
+
+
+@dataclass(frozen=True)
+class Values:
+    """The rendered values; times in seconds, sizes in bytes."""
+
+    platform: str
+    network: str
+    projects: tuple[str, ...]
+    url: str
+    clone: str
+    registry: str
+    follow_seconds: float
+    slots: int
+    concurrency: int
+    timeout_seconds: float
+    keep: int
+    log_bytes: int
+    artifact_bytes: int
+    default_image: str
+    job: JobLimits
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a project's jobs get: variables, files, and the strings that no log may show."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    mask: tuple[str, ...] = ()
+
+
+def read_values(path: Path = CONFIG) -> Values:
+    """Return the rendered values.
+
+    Raises:
+        OSError, ValueError, TypeError: the file is missing or not what the platform renders.
+    """
+    data: dict[str, Any] = json.loads(path.read_text())
+    return Values(
+        **{
+            **data,
+            "projects": tuple(data["projects"]),
+            "url": data["url"].rstrip("/"),
+            "job": JobLimits(**data["job"]),
+        }
+    )
+
+
+def read_secrets(path: Path = SECRETS) -> tuple[dict[str, Project], dict[str, str]]:
+    """Return the projects' variables by name, and the environments' local image by name."""
+    data: dict[str, Any] = json.loads(path.read_text())
+    projects = {
+        name: Project(dict(entry["environment"]), dict(entry["files"]), tuple(entry["mask"]))
+        for name, entry in data["projects"].items()
+    }
+    return projects, dict(data["environments"])
+
+
+def size_in_bytes(text: str) -> int:
+    """Return a size such as 512m or 4g in bytes."""
+    return int(text[:-1]) * 1024 ** ("kmg".index(text[-1]) + 1)

@@ -1,0 +1,139 @@
+"""The worker: takes requests from the spool, keeps the queue, and sets right what a crash left."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from dap_pipelines import engine, ownership
+from dap_pipelines.run import abandon
+from dap_pipelines.state import FINAL, Pipeline, load, pipelines, write
+from dap_pipelines.values import RUN, SPOOL, STATE, WORK, Values
+
+ATTEMPT = "/opt/pipelines/attempt"
+# Looks without being told, should the kernel lose an event.
+LOOK_SECONDS = 60
+log = logging.getLogger("pipelines")
+
+
+class Worker:
+    """The one that enqueues; the queue itself is task-spooler."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self._queued: dict[int, str] = {}
+        self._wake = threading.Event()
+
+    def serve(self) -> None:
+        """Work until the process is told to end."""
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        self._prepare()
+        observer = Observer()
+        observer.schedule(_Wake(self._wake), str(SPOOL))
+        observer.start()
+        (RUN / "ready").touch()
+        while True:
+            self._wake.clear()
+            self._work()
+            self._wake.wait(LOOK_SECONDS)
+
+    def _prepare(self) -> None:
+        for path in (STATE, RUN, WORK):
+            path.mkdir(exist_ok=True)
+        for name in self._values.projects:
+            (STATE / name).mkdir(exist_ok=True)
+        write(STATE / "projects.json", list(self._values.projects))
+        removed = engine.clear(self._values.platform)
+        for path in WORK.iterdir():
+            ownership.remove(path)
+        if removed:
+            log.info("removed %d objects of lost pipelines", removed)
+        for pipeline in pipelines():
+            if pipeline.status == "running":
+                abandon(pipeline.project, pipeline.id, self._values)
+            elif pipeline.status not in FINAL:
+                self._enqueue(pipeline)
+
+    def _work(self) -> None:
+        for suffix, take in (("run", self._run), ("cancel", self._cancel)):
+            for path in sorted(SPOOL.glob(f"*.{suffix}"), key=_number):
+                try:
+                    take(json.loads(path.read_text()))
+                except (ValueError, KeyError, TypeError) as error:
+                    log.warning("%s: not a request: %s", path.name, error)
+                path.unlink()
+
+    def _run(self, request: dict[str, Any]) -> None:
+        pipeline = Pipeline(
+            **{key: request[key] for key in (
+                "id", "project", "ref", "commit", "message", "user", "created",
+            )}
+        )
+        if pipeline.project not in self._values.projects:
+            raise ValueError(f"no such project: {pipeline.project}")
+        if not re.fullmatch(r"[0-9a-f]{40,64}", pipeline.commit):
+            raise ValueError("the commit is no object name")
+        if not re.fullmatch(r"refs/(heads|tags)/.+", pipeline.ref):
+            raise ValueError("the ref is neither branch nor tag")
+        if pipeline.directory.exists():
+            return
+        pipeline.directory.mkdir()
+        pipeline.save()
+        self._enqueue(pipeline)
+
+    def _enqueue(self, pipeline: Pipeline) -> None:
+        done = subprocess.run(
+            ["tsp", "-n", "-L", f"p{pipeline.id}", ATTEMPT, pipeline.project, str(pipeline.id)],
+            env={
+                **os.environ, "TS_SLOTS": str(self._values.slots), "TS_MAXFINISHED": "1",
+                "TS_SOCKET": str(RUN / "queue"), "TMPDIR": "/tmp",
+            },
+            check=True, capture_output=True, text=True,
+        )
+        self._queued[pipeline.id] = done.stdout.strip()
+        log.info("pipeline %d of %s: queued", pipeline.id, pipeline.project)
+
+    def _cancel(self, request: dict[str, Any]) -> None:
+        number = int(request["id"])
+        found = [path.parent.parent.name for path in STATE.glob(f"*/{number}/pipeline.json")]
+        if not found:
+            return
+        # The runner looks for the mark after it has written its process id, and we after the mark
+        # for the process id: one of us sees the other.
+        (RUN / f"cancel-{number}").write_text(str(request["user"]))
+        pid = RUN / f"pid-{number}"
+        if pid.exists():
+            try:
+                os.kill(int(pid.read_text()), signal.SIGTERM)
+            except ProcessLookupError:
+                log.info("pipeline %d: ended before it could be canceled", number)
+            return
+        dropped = subprocess.run(
+            ["tsp", "-r", self._queued.get(number, "")],
+            env={**os.environ, "TS_SOCKET": str(RUN / "queue")}, capture_output=True, check=False,
+        )
+        if dropped.returncode == 0:
+            (RUN / f"cancel-{number}").unlink()
+            load(found[0], number).end("canceled", f"by {request['user']}")
+
+
+class _Wake(FileSystemEventHandler):
+    def __init__(self, wake: threading.Event) -> None:
+        self._wake = wake
+
+    def on_moved(self, event: FileSystemEvent) -> None:
+        self._wake.set()
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split(".")[0])
