@@ -44,6 +44,12 @@ def test_the_clients_are_configured(platform: Platform) -> None:
     assert len(lines) == 2
 
 
+def test_the_registered_model_has_its_signature(platform: Platform) -> None:
+    model = "models:/breast-cancer@champion"
+    code = f"import mlflow; print(mlflow.models.get_model_info('{model}').signature.to_dict())"
+    assert "mean_radius" in ssh(platform, "python", "-c", f'"{code}"')
+
+
 def test_sftp_carries_a_file_there_and_back(platform: Platform, tmp_path: Path) -> None:
     sent = tmp_path / "sent"
     sent.write_bytes(bytes(range(256)) * 4096)
