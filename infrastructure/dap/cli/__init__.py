@@ -48,7 +48,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 def main() -> int:
     """Run the command line; the exit status is 0, 1 (failed), 2 (refused) or 130 (interrupted)."""
     try:
-        build(sys.argv[1:])()
+        build(sys.argv[1:])(prog_name="dap")
     except DapError as error:
         _tell(error)
         return error.status

@@ -19,16 +19,17 @@ _WORKSPACE_ACCOUNT = "analyst"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What one person needs; `pages`: title to URL, `git`: project to URL, `ssh`: workspace to
-    command.
+    """What one person needs.
+
+    `pages` is title to URL; `connect` is what services say of how to connect, title to lines to
+    copy; `workspaces` is name to SSH command.
     """
 
     user: str
     password: str
     pages: dict[str, str]
-    git: dict[str, str]
-    ssh: dict[str, str]
-    postgres: str
+    connect: dict[str, str]
+    workspaces: dict[str, str]
 
 
 def register(app: typer.Typer) -> None:
@@ -95,38 +96,26 @@ def _secrets(root: Path, settings: Settings) -> dict[str, str]:
 
 def _credentials(plan: Plan, user: User, secrets: dict[str, str]) -> Credentials:
     settings = plan.settings
-    ports = settings.ports
-    hosts = {stream.listen: stream.hostname for stream in plan.streams}
-    projects = [
-        project.name
-        for project in settings.projects
-        if user.admin or not project.members or user.name in project.members
-    ]
-    git_host = hosts.get(ports.ssh, settings.domain)
-    postgres_host = hosts.get(ports.postgres, settings.domain)
-    database = projects[0] if projects else user.name
     return Credentials(
         user=user.name,
         password=secrets[f"users/{user.name}/password"],
         pages={route.portal.title: route.url for route in plan.routes if route.portal},
-        git={name: f"ssh://git@{git_host}:{ports.ssh}/{name}" for name in projects},
-        ssh={
+        connect={
+            way.title: way.text.strip()
+            for folder in plan.folders.values()
+            for way in folder.options.connect
+        },
+        workspaces={
             workspace.name: f"ssh -p {workspace.ssh_port} {_WORKSPACE_ACCOUNT}@{settings.domain}"
             for workspace in settings.workspaces
             if workspace.owner == user.name
         },
-        postgres=(
-            f"psql 'host={postgres_host} port={ports.postgres} user={user.name}"
-            f" dbname={database} sslmode=verify-full sslrootcert=ca.pem'"
-        ),
     )
 
 
 def _text(each: Credentials) -> str:
     rows = [("user", each.user), ("password", each.password)]
-    rows += list(each.pages.items())
-    rows += [(f"git {name}", f"git clone {url}") for name, url in each.git.items()]
-    rows += [(f"ssh {name}", command) for name, command in each.ssh.items()]
-    rows.append(("postgres", each.postgres))
+    rows += [*each.pages.items(), *each.connect.items(), *each.workspaces.items()]
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    between = "\n" + " " * (width + 2)
+    return "\n".join(f"{name:<{width}}  {between.join(text.splitlines())}" for name, text in rows)

@@ -26,8 +26,8 @@ def verify(
     project_settings()
     place = root / "infrastructure" / "tests"
     command = [sys.executable, "-m", "pytest", str(place), f"--rootdir={place}"]
-    command += ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=short"]
-    command += ["--dap-json"] if as_json else []
+    command += ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
+    command += ["--dap-json", "-p", "no:terminal"] if as_json else []
     done = subprocess.run(
         command, cwd=place, env={**os.environ, "DAP_PROJECT": str(root)}, check=False
     )

@@ -17,6 +17,7 @@ from dap.secrets.keyfile import key_path, make_key, read_key
 from dap.secrets.kinds import KINDS, USER, check_name, check_typed, make
 
 VAULT_FILE = Path("infrastructure", "secrets", "vault.yml")
+TLS_PREFIX = "tls/"
 _HEADER = re.compile(rb"\$ANSIBLE_VAULT;1\.2;AES256;([A-Za-z0-9-]{1,80})\r?\n")
 
 
@@ -96,7 +97,11 @@ class Vault:
         Raises:
             InputError: name or value can't be used; the value is not repeated.
         """
-        self.put(check_name(name), check_typed(name, value))
+        if check_name(name).startswith(TLS_PREFIX):
+            raise InputError(
+                f"secret {name}: is not typed in", "name your own certificate in platform.yml: tls"
+            )
+        self.put(name, check_typed(name, value))
 
     def put(self, name: str, value: str) -> None:
         """Keep `value`, which DAP made itself, as the secret `name`."""

@@ -49,7 +49,8 @@ def test_what_is_stored_is_read_again(stored: Vault, opened: OpenVault) -> None:
     assert again.values() == stored.values()
 
 
-def test_ensure_adds_what_is_missing_and_nothing_else(stored: Vault, opened: OpenVault) -> None:
+@pytest.mark.usefixtures("stored")
+def test_ensure_adds_what_is_missing_and_nothing_else(opened: OpenVault) -> None:
     vault = opened()
     before = vault.values()
     assert vault.ensure({**SPECS, "new/one": "token"}) == ["new/one"]
@@ -57,7 +58,8 @@ def test_ensure_adds_what_is_missing_and_nothing_else(stored: Vault, opened: Ope
     assert vault.names() == sorted([*SPECS, "new/one"])
 
 
-def test_ensure_keeps_what_is_no_longer_asked_for(stored: Vault, opened: OpenVault) -> None:
+@pytest.mark.usefixtures("stored")
+def test_ensure_keeps_what_is_no_longer_asked_for(opened: OpenVault) -> None:
     vault = opened()
     assert vault.ensure({}) == []
     assert vault.names() == sorted(SPECS)
@@ -194,7 +196,8 @@ def test_a_file_that_is_no_such_vault(root: Path, opened: OpenVault, text: str) 
         opened()
 
 
-def test_another_process_wrote_meanwhile(stored: Vault, opened: OpenVault) -> None:
+@pytest.mark.usefixtures("stored")
+def test_another_process_wrote_meanwhile(opened: OpenVault) -> None:
     first, second = opened(), opened()
     first.ensure({"first/one": "token"})
     second.ensure({"second/one": "token"})
@@ -295,7 +298,7 @@ def test_no_representation_tells_a_secret(stored: Vault) -> None:
         assert value not in told
 
 
-def test_damaged_content_is_not_quoted(root: Path, opened: OpenVault, stored: Vault) -> None:
+def test_damaged_content_is_not_quoted(root: Path, stored: Vault) -> None:
     from ansible.parsing.vault import VaultLib, VaultSecret
 
     secret = VaultSecret(stored.key_file.read_bytes().strip())

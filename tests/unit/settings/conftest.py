@@ -1,5 +1,5 @@
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ Certificate = Callable[..., None]
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Iterator[Certificate]:
+def certificate(tmp_path: Path) -> Certificate:
     """Writes c.pem and k.pem for the given names and days from today."""
 
     def make(
@@ -88,7 +88,7 @@ def certificate(tmp_path: Path) -> Iterator[Certificate]:
             kept.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
         )
 
-    yield make
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,8 @@ CASES = [
         "",
     ),
     (
-        "storage:\n  stores:\n    - {name: s, endpoint: 'http://a'}\n    - {name: s, endpoint: 'http://b'}",
+        "storage:\n  stores:\n"
+        "    - {name: s, endpoint: 'http://a'}\n    - {name: s, endpoint: 'http://b'}",
         4,
         "storage.stores[1].name",
         "already the name of storage.stores[0].name",

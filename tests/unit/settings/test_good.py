@@ -33,7 +33,11 @@ ports: {{http: 80, https: 443, ssh: 2222, postgres: 5432}}
 forge: lite
 tls: {{}}
 users:
-  - {{name: ada, full_name: Ada L., email: ada@example.org, admin: true, ssh_keys: ["{public_key} at home"]}}
+  - name: ada
+    full_name: Ada L.
+    email: ada@example.org
+    admin: true
+    ssh_keys: ["{public_key} at home"]
   - {{name: bob, email: bob@example.org}}
 projects:
   - {{name: analysis, members: []}}
@@ -120,6 +124,7 @@ def test_many_hosts_and_workspaces_are_quick(write: Callable[[str], Path]) -> No
 
 
 def test_loading_settings_needs_no_slow_library() -> None:
-    code = "import dap.settings, sys; print(*{'ansible', 'cryptography', 'typer', 'rich'} & set(sys.modules))"
+    slow = "{'ansible', 'cryptography', 'typer', 'rich'}"
+    code = f"import dap.settings, sys; print(*{slow} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
