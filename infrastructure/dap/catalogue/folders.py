@@ -111,11 +111,7 @@ def read_catalogue(root: Path) -> Catalogue:
         InputError: a folder is not as doc/architecture.md describes; names the folder.
     """
     infrastructure = root / "infrastructure"
-    services = {
-        path.name: _service(root, path)
-        for path in _folders(infrastructure / "services")
-        if (path / "compose.yml").exists()  # TODO: drop once all folders are there
-    }
+    services = {path.name: _service(root, path) for path in _folders(infrastructure / "services")}
     environments = {path.name: _environment(root, path) for path in _folders(root / "environments")}
     return Catalogue(
         services=services,
