@@ -10,8 +10,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-# Of BuildKit's plain output: the beginning of each step, and how long it took if that was long.
-STEP = re.compile(r"#\d+ \[(?P<step>.+)")
+# Of BuildKit's plain output: the beginning of each step of a Dockerfile.
+STEP = re.compile(r"#\d+ \[(?P<step>\S+ (?:\S+ )?\d+/\d+\] .+)")
 KEPT = 25  # lines of the log that a failure shows
 
 
@@ -25,9 +25,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return changes: the images pulled and built."""
         super().run(tmp, task_vars)
         self._host = (task_vars or {}).get("inventory_hostname", "")
+        self._shown: set[str] = set()
         found = self._module({"stage": "inspect"}, task_vars)
         if not found["changed"] or self._task.check_mode:
-            return {"changed": found["changed"], "changes": found["changes"]}
+            return {part: found[part] for part in ("changed", "changes", "unpublished")}
         self._module({"stage": "start"}, task_vars)
         state: dict[str, Any] = {"offset": 0, "done": False}
         log: list[str] = []
@@ -42,12 +43,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "failed": True,
                 "msg": state["error"],
                 "details": "\n".join(reason(log)),
-                "remedy": "the lines above say why; mend it and deploy again: what is built is kept",
+                "remedy": "mend what the lines above say; deploy again: what is built is kept",
             }
-        return {"changed": True, "changes": state["changes"] or found["changes"]}
+        return {
+            "changed": True,
+            "changes": state["changes"] or found["changes"],
+            "unpublished": found["unpublished"],
+        }
 
     def _module(self, extra: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        result = self._execute_module("dap_images", {**self._task.args, **extra}, task_vars=task_vars)
+        result = self._execute_module(
+            "dap_images", {**self._task.args, **extra}, task_vars=task_vars
+        )
         if result.get("failed"):
             raise AnsibleActionFail(result.get("msg", "the module failed"), result=result)
         return dict(result)
@@ -56,8 +63,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Send a line of progress to the main process, which prints it as an event."""
         step = STEP.match(line)
         text = line[4:] if line.startswith("==> ") else step["step"] if step else ""
-        # Steps that BuildKit does for itself say nothing to a person.
-        if text and not text.startswith("internal]"):
+        if text and text not in self._shown:  # BuildKit repeats a step when it goes on with it
+            self._shown.add(text)
             event = {"event": "progress", "host": self._host, "text": text}
             Display().display(json.dumps(event), newline=True)
 

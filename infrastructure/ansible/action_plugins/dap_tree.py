@@ -17,7 +17,7 @@ PARTS = ("sha256", "mode", "uid", "secret")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """`tree` is a JSON file on the controller: path → sha256, mode, uid, secret, content (base64)."""
+    """`tree`: a JSON file here, path → sha256, mode, uid, secret and content (base64)."""
 
     _supports_check_mode = True
     _requires_connection = True
@@ -28,7 +28,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = self._task.args
         tree = json.loads(Path(arguments["tree"]).read_text(encoding="utf-8"))
         manifest = {path: {part: file[part] for part in PARTS} for path, file in tree.items()}
-        module = {"directory": arguments["directory"], "manifest": manifest, "keep": arguments["keep"]}
+        module = {
+            "directory": arguments["directory"],
+            "manifest": manifest,
+            "keep": arguments["keep"],
+        }
         found: dict[str, Any] = self._execute_module("dap_tree", module, task_vars=task_vars)
         found.pop("invocation", None)
         if found.get("failed"):

@@ -45,7 +45,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             **content,
         )
 
-    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
         """A task begins on all hosts."""
         self._started = time.monotonic()
         self._print("task", task=task.get_name())
@@ -54,7 +54,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """A task is done on a host."""
         self._result("ok", result)
 
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002
         """A task failed on a host."""
         self._result("failed", result)
 

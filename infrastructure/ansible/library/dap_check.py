@@ -26,7 +26,7 @@ options:
   ports: {description: TCP ports to publish, type: list, elements: int, required: true}
   cores: {description: processors needed, type: int, required: true}
   memory_mib: {description: memory needed in MiB, type: int, required: true}
-  disk_gib: {description: free disk space needed on a first deploy in GiB, type: int, required: true}
+  disk_gib: {description: free disk space for a first deploy in GiB, type: int, required: true}
 """
 
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
@@ -34,6 +34,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Compose: additional build contexts; buildx: bake with contexts between targets.
 ENGINE_MINIMUM, COMPOSE_MINIMUM, BUILDX_MINIMUM = (23, 0), (2, 18), (0, 10)
 LISTEN = "0A"
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  what other programs bind to
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -57,7 +58,9 @@ def docker_state() -> dict[str, Any]:
         info = json.loads(done.stdout or "{}")
     except (CommandError, ValueError):
         return state
-    plugins = {p["Name"]: p.get("Version", "") for p in info.get("ClientInfo", {}).get("Plugins") or []}
+    plugins = {
+        p["Name"]: p.get("Version", "") for p in info.get("ClientInfo", {}).get("Plugins") or []
+    }
     tools = (
         version(plugins.get("compose", "")) >= COMPOSE_MINIMUM
         and version(plugins.get("buildx", "")) >= BUILDX_MINIMUM
@@ -100,11 +103,13 @@ def process_of(inode: str) -> str:
     return "an unknown process"
 
 
-def taken_ports(project: str, address: str, ports: list[int], running: bool) -> list[dict[str, str]]:
+def taken_ports(
+    project: str, address: str, ports: list[int], running: bool
+) -> list[dict[str, str]]:
     """Return a problem for each port that something else than this platform listens on."""
     wanted = {port: held for port, held in listeners().items() if port in ports}
-    if address not in ("0.0.0.0", "::"):
-        everywhere = {"0.0.0.0", "::", f"::ffff:{address}", address}
+    if address not in EVERYWHERE:
+        everywhere = {*EVERYWHERE, f"::ffff:{address}", address}
         wanted = {p: [h for h in held if h[0] in everywhere] for p, held in wanted.items()}
     wanted = {port: held for port, held in wanted.items() if held}
     if wanted and running:
@@ -121,7 +126,7 @@ def taken_ports(project: str, address: str, ports: list[int], running: bool) -> 
         problems.append(
             {
                 "what": f"port {port} on {held[0][0]} is in use by {holder}",
-                "remedy": "stop it, or choose another port or address in platform.yml (ports, address)",
+                "remedy": "stop it, or change ports or address in platform.yml",
             }
         )
     return problems

@@ -1,23 +1,45 @@
 #!/usr/bin/python
-"""Run the one-shot services of a tree: they make what lives inside the services."""
+"""Make what lives inside the services, then wait until all of them are healthy.
+
+In this order, since a service may need its database to get well.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dap_host import CommandError, compose, output, run, tail
+from ansible.module_utils.dap_host import CommandError, compose, json_lines, output, run, tail
 
 DOCUMENTATION = """
 module: dap_content
-short_description: Run the one-shot services of a tree
+short_description: Run the one-shot services of a tree, then wait for the health of all others
 options:
   project: {description: name of the Compose project, type: str, required: true}
   directory: {description: the tree on the host, type: str, required: true}
-  tasks: {description: one-shot services in their order, type: list, elements: str, required: true}
-  stale: {description: in check mode, whether the tree on the host is older than the plan, type: bool, default: false}
+  tasks:
+    description: one-shot services in their order
+    type: list
+    elements: str
+    required: true
+  stale:
+    description: in check mode, whether the tree on the host is older than the plan
+    type: bool
+    required: true
+  timeout_s: {description: how long to wait for health in seconds, type: int, default: 240}
 """
+
+INTERVAL_S = 0.5
+
+
+class UnwellError(Exception):
+    """Services are not healthy; `details` is what they say about it."""
+
+    def __init__(self, message: str, details: str) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def steps(service: str, text: str) -> list[str]:
@@ -31,16 +53,53 @@ def steps(service: str, text: str) -> list[str]:
     except (IndexError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{service} printed no summary: {tail(text, 5)}") from error
     told = [line.split(":", 1)[1].strip() for line in lines if line.startswith("changed:")]
-    return told if len(told) >= count else told + [f"{count - len(told)} more in {service}"]
+    return told if len(told) >= count else [*told, f"{count - len(told)} more in {service}"]
 
 
-def run_task(given: dict[str, Any], service: str, check: bool) -> list[str]:
+def run_task(directory: str, service: str, check: bool) -> list[str]:
     """Run one service and return its changes; raises CommandError if it fails."""
-    arguments = ["run", "--rm", "--no-deps", "--no-TTY", "--quiet-pull", service]
-    ran = run(compose(given["directory"], *arguments, *(["--check"] if check else [])))
+    arguments = ["run", "--rm", "--no-deps", "--no-TTY", service]
+    ran = run(compose(directory, *arguments, *(["--check"] if check else [])))
     if ran.returncode:
         raise CommandError(f"{service}: {tail(ran.stdout + ran.stderr)}")
     return steps(service, ran.stdout)
+
+
+def unwell(directory: str) -> dict[str, str]:
+    """Return service → state of those that don't run or are not (yet) healthy."""
+    containers = json_lines(output(compose(directory, "ps", "--all", "--format", "json")))
+    return {
+        c["Service"]: c["Health"] or c["State"]
+        for c in containers
+        if c["State"] != "running" or c["Health"] not in ("", "healthy")
+    }
+
+
+def story(directory: str, service: str) -> str:
+    """Return the last answer of a service's health check and the end of its log."""
+    identifier = output(compose(directory, "ps", "--all", "--quiet", service)).strip()
+    state = output(["docker", "inspect", "--format", "{{json .State.Health}}", identifier])
+    answers = (json.loads(state) or {}).get("Log") or []
+    log = run(["docker", "logs", "--tail", "10", identifier])
+    checked = f"health check: {answers[-1]['Output'].strip()[:300]}\n" if answers else ""
+    return f"--- {service}\n{checked}{tail(log.stdout + log.stderr, 10)}"
+
+
+def wait_for_health(directory: str, timeout_s: float) -> None:
+    """Wait until all services are healthy; raises UnwellError if they are not in time."""
+    end = time.monotonic() + timeout_s
+    while waiting := unwell(directory):
+        if time.monotonic() > end:
+            states = ", ".join(f"{service} ({state})" for service, state in waiting.items())
+            details = "\n".join(story(directory, service) for service in waiting)
+            raise UnwellError(f"not healthy after {timeout_s:.0f} s: {states}", details)
+        time.sleep(INTERVAL_S)
+
+
+def running(project: str) -> bool:
+    """Tell whether any container of the project runs."""
+    label = f"label=com.docker.compose.project={project}"
+    return bool(output(["docker", "ps", "--quiet", "--filter", label]))
 
 
 def main() -> None:
@@ -50,29 +109,28 @@ def main() -> None:
             "project": {"type": "str", "required": True},
             "directory": {"type": "str", "required": True},
             "tasks": {"type": "list", "elements": "str", "required": True},
-            "stale": {"type": "bool", "default": False},
+            "stale": {"type": "bool", "required": True},
+            "timeout_s": {"type": "int", "default": 240},
         },
         supports_check_mode=True,
     )
-    given, changes = module.params, []
+    given: dict[str, Any] = module.params
+    changes: list[str] = []
     try:
-        for service in given["tasks"]:
-            if module.check_mode and (given["stale"] or not running(given["project"])):
-                # Its own dry run needs the platform as it will be.
-                changes.append(f"run {service}")
-                continue
-            changes += run_task(given, service, module.check_mode)
-    except CommandError as error:
+        if module.check_mode and (given["stale"] or not running(given["project"])):
+            # Their own dry run needs the platform as it will be.
+            module.exit_json(changed=True, changes=[f"run {task}" for task in given["tasks"]])
+        for task in given["tasks"]:
+            changes += run_task(given["directory"], task, module.check_mode)
+        if not module.check_mode:
+            wait_for_health(given["directory"], given["timeout_s"])
+    except UnwellError as error:
         module.fail_json(
-            msg=str(error),
-            remedy=f"on the host: docker compose --project-directory {given['directory']} logs",
+            msg=str(error), details=error.details, remedy="mend what the log says; deploy again"
         )
+    except CommandError as error:
+        module.fail_json(msg=str(error), remedy="mend what the output says; deploy again")
     module.exit_json(changed=bool(changes), changes=changes)
-
-
-def running(project: str) -> bool:
-    """Tell whether any container of the project runs."""
-    return bool(output(["docker", "ps", "-q", "--filter", f"label=com.docker.compose.project={project}"]))
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ def main() -> None:
         guests = [
             name
             for network in networks
-            for name in listed("ps", "--all", "--filter", f"network={network}", "--format", "{{.Names}}")
+            for name in listed(
+                "ps", "--all", "--filter", f"network={network}", "--format", "{{.Names}}"
+            )
         ]
         remove("container", sorted({*mine, *guests}), "rm", "--force")
         remove("network", networks, "network", "rm")

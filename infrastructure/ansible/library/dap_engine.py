@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dap_host import CommandError, output, run, tail, write_atomically
-from ansible.module_utils.dap_machine import apt_sources
+from ansible.module_utils.dap_machine import MachineError, apt_sources
 
 DOCUMENTATION = """
 module: dap_engine
@@ -23,7 +23,13 @@ options:
 """
 
 # Where the host's package sources know Docker's own repository, its packages are taken.
-UPSTREAM = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin", "docker-buildx-plugin"]
+UPSTREAM = [
+    "docker-ce",
+    "docker-ce-cli",
+    "containerd.io",
+    "docker-compose-plugin",
+    "docker-buildx-plugin",
+]
 DISTRIBUTION = {
     "debian": ["docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables"],
     "ubuntu": ["docker.io", "docker-compose-v2", "docker-buildx", "iptables"],
@@ -40,7 +46,15 @@ Package: {PINNED}
 Pin: release n=trixie
 Pin-Priority: 990
 """
-APT = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold"]
+APT = [
+    "apt-get",
+    "-q",
+    "-y",
+    "-o",
+    "DPkg::Lock::Timeout=300",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+]
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 STARTUP_S = 60
 
@@ -97,7 +111,9 @@ def start() -> str:
         output(["systemctl", "enable", "--now", "docker.service"])
         if wait(STARTUP_S):
             return "systemd"
-        raise CommandError(f"docker.service: {tail(run(['journalctl', '-u', 'docker', '-n', '15']).stdout)}")
+        raise CommandError(
+            f"docker.service: {tail(run(['journalctl', '-u', 'docker', '-n', '15']).stdout)}"
+        )
     if Path("/etc/init.d/docker").exists():
         started = run(["service", "docker", "start"])
         if started.returncode == 0 and wait(15):
@@ -106,7 +122,11 @@ def start() -> str:
     log = Path("/var/log/dockerd.log")
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            ["dockerd"], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+            ["dockerd"],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
         )
     if wait(STARTUP_S):
         return "process"
@@ -138,9 +158,10 @@ def main() -> None:
             changes.pop()
         else:
             changes[-1] += f" ({start()})"
-    except CommandError as error:
+    except (CommandError, MachineError, OSError) as error:
         module.fail_json(
-            msg=str(error), remedy="mend it, or install Docker with Compose and buildx yourself; deploy again"
+            msg=str(error),
+            remedy="mend it, or install Docker with Compose and buildx yourself; deploy again",
         )
     module.exit_json(changed=bool(changes), changes=changes)
 

@@ -2,7 +2,8 @@
 """Have all images of a tree: pull what is upstream's, bootstrap the base, build the rest at once.
 
 Building takes minutes, a module's output comes at its end. So `start` leaves a process behind that
-writes a log, and `follow` returns what is new in it. A deploy that was killed finds the process again.
+writes a log, and `follow` returns what is new in it. The deploy after one that was killed finds
+the process again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dap_host import (
     CLIENT_ENVIRONMENT,
     CommandError,
-    output,
     run,
     tail,
     write_atomically,
@@ -41,16 +41,25 @@ options:
   base: {description: reference that the base image starts from, type: str, default: ""}
   packages: {description: section of the settings, type: dict, default: {}}
   extra_ca: {description: "file name → PEM", type: dict, default: {}}
+  published: {description: "local reference → reference in a registry", type: dict, default: {}}
 """
 
 MISSING = re.compile(r"No such (?:image|object): (\S+)")
 FOLLOW_S = 2.0  # how long one call of `follow` waits for news
 PULL_S = 600
-APT_INSTALL = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends"]
+APT_INSTALL = [
+    "apt-get",
+    "-q",
+    "-y",
+    "-o",
+    "DPkg::Lock::Timeout=300",
+    "install",
+    "--no-install-recommends",
+]
 
 
 def missing_images(references: list[str]) -> list[str]:
-    """Return the references that the engine doesn't have. Raises CommandError if it doesn't answer."""
+    """Return the references that the engine lacks. Raises CommandError if it doesn't answer."""
     if not references:
         return []
     found = run(["docker", "image", "inspect", "--format", "{{.Id}}", *references])
@@ -58,6 +67,19 @@ def missing_images(references: list[str]) -> list[str]:
     if found.returncode and not missing:
         raise CommandError(f"docker image inspect: {tail(found.stderr)}")
     return missing
+
+
+def unpublished(images: dict[str, str]) -> list[str]:
+    """Return the references in a registry (local → there) that the engine never pushed."""
+    if not images:
+        return []
+    shown = run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", *images])
+    known = {
+        digest.partition("@")[0]
+        for line in shown.stdout.splitlines()
+        for digest in json.loads(line)
+    }
+    return [remote for remote in images.values() if remote.rpartition(":")[0] not in known]
 
 
 def needed(given: dict[str, Any]) -> dict[str, list[str]]:
@@ -119,7 +141,9 @@ class Work:
             handle = self.lock()
             if handle is not None:
                 handle.close()
-            text = self.log.read_bytes()[offset:].decode(errors="replace") if self.log.exists() else ""
+            text = (
+                self.log.read_bytes()[offset:].decode(errors="replace") if self.log.exists() else ""
+            )
             if handle is not None or time.monotonic() > end:
                 break
             time.sleep(0.2)
@@ -173,18 +197,56 @@ def bootstrap(tree: Path, reference: str, mirror: str) -> None:
         )
     if shutil.which("mmdebstrap") is None:
         say("installing mmdebstrap")
-        stream([*APT_INSTALL, "mmdebstrap", "debian-archive-keyring"], tree, {"DEBIAN_FRONTEND": "noninteractive"})
+        stream(
+            [*APT_INSTALL, "mmdebstrap", "debian-archive-keyring"],
+            tree,
+            {"DEBIAN_FRONTEND": "noninteractive"},
+        )
     archive = tree / ".build" / "base.tar"
     lines = [source.line() for source in sources]
     say(f"making {reference} from Debian packages")
     try:
         stream(
-            ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", str(archive), *lines],
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                "--include=ca-certificates",
+                "trixie",
+                str(archive),
+                *lines,
+            ],
             tree,
         )
         stream(["docker", "import", "--change", 'CMD ["bash"]', str(archive), reference], tree)
     finally:
         archive.unlink(missing_ok=True)
+
+
+def waves(tree: Path, names: list[str]) -> list[list[str]]:
+    """Split targets so that each wave starts from images of earlier ones only.
+
+    BuildKit links targets that say `target:`; what says `docker-image://` must be there before.
+    Raises CommandError when targets start from each other.
+    """
+    targets = json.loads((tree / "docker-bake.json").read_text(encoding="utf-8"))["target"]
+    sources = {
+        name: {
+            source.removeprefix("docker-image://")
+            for source in targets[name].get("contexts", {}).values()
+        }
+        for name in names
+    }
+    split: list[list[str]] = []
+    left = set(names)
+    while left:
+        tags = {tag for name in left for tag in targets[name]["tags"]}
+        wave = sorted(name for name in left if not sources[name] & tags)
+        if not wave:
+            raise CommandError(f"docker-bake.json: {', '.join(sorted(left))} start from each other")
+        split.append(wave)
+        left.difference_update(wave)
+    return split
 
 
 def build(tree: Path, given: dict[str, Any], need: dict[str, list[str]]) -> list[str]:
@@ -208,13 +270,16 @@ def build(tree: Path, given: dict[str, Any], need: dict[str, list[str]]) -> list
             for key, value in proxies(given["packages"]).items()
             for name in (key, key.upper())
         ]
-        say(f"building {', '.join(need['build'])}")
         bake = ["docker", "buildx", "bake", "--file", "docker-bake.json", "--progress", "plain"]
-        stream([*bake, "--load", *arguments, *need["build"]], tree)
+        for wave in waves(tree, need["build"]):
+            say(f"building {', '.join(wave)}")
+            stream([*bake, "--load", *arguments, *wave], tree)
         changes += [f"build {tag}" for name in need["build"] for tag in given["targets"][name]]
     still = needed(given)
     if still["build"] or still["pull"]:
-        raise CommandError(f"still missing after the build: {', '.join(still['build'] + still['pull'])}")
+        raise CommandError(
+            f"still missing after the build: {', '.join(still['build'] + still['pull'])}"
+        )
     return changes
 
 
@@ -230,6 +295,7 @@ def main() -> None:
             "base": {"type": "str", "default": ""},
             "packages": {"type": "dict", "default": {}},
             "extra_ca": {"type": "dict", "default": {}},
+            "published": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -243,7 +309,9 @@ def main() -> None:
             work.start(given, need)
         changes = [f"pull {reference}" for reference in need["pull"]]
         changes += [f"build {tag}" for name in need["build"] for tag in given["targets"][name]]
-        module.exit_json(changed=bool(changes), changes=changes)
+        module.exit_json(
+            changed=bool(changes), changes=changes, unpublished=unpublished(given["published"])
+        )
     except (CommandError, OSError) as error:
         module.fail_json(msg=str(error), remedy="see that Docker's engine runs")
 

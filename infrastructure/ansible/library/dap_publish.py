@@ -21,7 +21,7 @@ options:
   registry: {description: "host[:port]", type: str, required: true}
   username: {description: account that may push, type: str, required: true}
   password: {description: its password, type: str, required: true}
-  certificate: {description: file of the CA that signed the registry's certificate or empty, type: str, required: true}
+  certificate: {description: file of the registry's CA, type: str, required: true}
   images: {description: "local reference → reference in the registry", type: dict, required: true}
 """
 

@@ -31,7 +31,7 @@ TEXT_LIMIT = 200_000  # bytes; larger files are compared without showing a diffe
 
 def present(directory: Path, keep: list[str]) -> set[str]:
     """Return the paths of all files and links in the tree but those to keep."""
-    found = set()
+    found: set[str] = set()
     for parent, folders, files in os.walk(directory):
         relative = os.path.relpath(parent, directory)
         prefix = "" if relative == "." else f"{relative}/"
@@ -57,7 +57,7 @@ def differs(path: Path, wanted: dict[str, Any]) -> str | None:
 
 
 def folder_mode(folder: str) -> int:
-    """Return 0700 for folders of secrets: the engine mounts the files as root, nobody walks there."""
+    """Return 0700 for folders of secrets: Docker mounts the files, nobody walks there."""
     return 0o700 if folder.split("/", 1)[0] == "secrets" else 0o755
 
 

@@ -14,8 +14,8 @@ module: dap_trust
 short_description: Let a host trust the platform's CA and find the platform's names
 options:
   project: {description: name of the platform, type: str, required: true}
-  certificate: {description: "the CA in PEM; empty if a public CA signed the certificate", type: str, required: true}
-  registry: {description: "host[:port] of the platform's registry, empty if there is none", type: str, required: true}
+  certificate: {description: "the CA in PEM, empty if there is none", type: str, required: true}
+  registry: {description: "host[:port], empty if there is none", type: str, required: true}
   address: {description: IP address that the names lead to, type: str, required: true}
   names: {description: host names of the platform, type: list, elements: str, required: true}
   state: {description: present or absent, type: str, choices: [present, absent], default: present}
@@ -49,8 +49,8 @@ def resolves(name: str) -> bool:
 def hosts_text(project: str, address: str, names: list[str], present: bool) -> str:
     """Return what /etc/hosts should hold.
 
-    The names are written when the host doesn't find one of them by itself. A block that is there stays,
-    as it hides what the host would find without it.
+    The names are written when the host doesn't find one of them by itself. A block that is there
+    stays, as it hides what the host would find without it.
     """
     begin, end = f"# BEGIN platform {project} (dap)", f"# END platform {project} (dap)"
     current = HOSTS.read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ short_description: Bring a tree up
 options:
   project: {description: name of the Compose project, type: str, required: true}
   directory: {description: the tree on the host, type: str, required: true}
-  compose: {description: text of the Compose file; compared in check mode, type: str, required: true}
+  compose: {description: text of the Compose file for check mode, type: str, required: true}
 """
 
 LABEL = "com.docker.compose"
@@ -28,7 +28,12 @@ def labels(container: dict[str, Any]) -> dict[str, str]:
 
 def containers(project: str) -> dict[str, dict[str, Any]]:
     """Return service → id, state and configuration hash of the project's containers."""
-    filters = ["--filter", f"label={LABEL}.project={project}", "--filter", f"label={LABEL}.oneoff=False"]
+    filters = [
+        "--filter",
+        f"label={LABEL}.project={project}",
+        "--filter",
+        f"label={LABEL}.oneoff=False",
+    ]
     listing = output(["docker", "ps", "--all", "--no-trunc", *filters, "--format", "{{json .}}"])
     found = {}
     for container in json_lines(listing):
@@ -92,8 +97,12 @@ def main() -> None:
         if module.check_mode:
             changes = expected(before, wanted(directory, module.params["compose"]))
             module.exit_json(changed=bool(changes), changes=changes)
-        # Images are there by now: a service that lacks one is a mistake to show, not to hide by a pull.
-        up = run(compose(directory, "up", "--detach", "--remove-orphans", "--no-build", "--pull", "never"))
+        # Images are there by now: one that is missing is a mistake to show, not to hide by a pull.
+        up = run(
+            compose(
+                directory, "up", "--detach", "--remove-orphans", "--no-build", "--pull", "never"
+            )
+        )
         if up.returncode:
             module.fail_json(
                 msg=f"docker compose up: {tail(up.stderr, 5)}",

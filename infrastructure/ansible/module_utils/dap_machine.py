@@ -15,7 +15,8 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ANCHORS = Path("/usr/local/share/ca-certificates")
 # What of apt's configuration decides about reaching a mirror; the rest is the host's own affair.
 APT_KEYS = re.compile(
-    r"^Acquire::(https?::Proxy|Check-Valid-Until|Check-Date|Retries|https?::Timeout) \"", re.IGNORECASE
+    r"^Acquire::(https?::Proxy|Check-Valid-Until|Check-Date|Retries|https?::Timeout) \"",
+    re.IGNORECASE,
 )
 PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "timeout", "default-timeout")
 GO_KEYS = ("GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE")
@@ -83,9 +84,9 @@ def _entries() -> list[tuple[str, str, str, str]]:
         if not path.exists():
             continue
         for line in path.read_text(encoding="utf-8").splitlines():
-            found = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)", line.strip())
-            if found:
-                options, uri, suite, components = found.groups()
+            match = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)", line.strip())
+            if match:
+                options, uri, suite, components = match.groups()
                 signed = re.search(r"signed-by=(\S+)", options or "")
                 entries.append((uri, suite, components, signed.group(1) if signed else ""))
     return entries
@@ -131,11 +132,15 @@ def refuse_credentials(where: str, text: str) -> None:
 
 def _apt_configuration(proxies: dict[str, str]) -> str:
     """Return apt's configuration of how to reach a mirror."""
-    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
-    lines = [line for line in dump.splitlines() if APT_KEYS.match(line) and not line.endswith('"";')]
+    dump = subprocess.run(
+        ["apt-config", "dump"], capture_output=True, text=True, check=False
+    ).stdout
+    lines = [
+        line for line in dump.splitlines() if APT_KEYS.match(line) and not line.endswith('"";')
+    ]
     for kind in ("http", "https"):
         if proxies.get(f"{kind}_proxy"):
-            lines.append(f'Acquire::{kind}::Proxy "{proxies[f"{kind}_proxy"]}";')
+            lines.append(f'Acquire::{kind}::Proxy "{proxies[f"{kind}_proxy"]}";')  # noqa: PERF401
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -165,17 +170,21 @@ def _pip(index: str) -> dict[str, str]:
 
 def _uv(pip: dict[str, str]) -> str:
     """Return uv's configuration with the indexes of pip, which uv does not read."""
-    first = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or pip.get("index-url")
+    first = (
+        os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or pip.get("index-url")
+    )
     text = "".join(f'[[index]]\nurl = "{url}"\n' for url in pip.get("extra-index-url", "").split())
     return text + (f'[[index]]\nurl = "{first}"\ndefault = true\n' if first else "")
 
 
 def _npm_registry() -> str:
     """Return the registry that npm is configured to use, or an empty text."""
-    found = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or ""
+    found = os.environ.get("NPM_CONFIG_REGISTRY", "")
     for path in (Path("/etc/npmrc"), Path.home() / ".npmrc"):
         if not found and path.exists():
-            lines = re.findall(r"^\s*registry\s*=\s*(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            lines = re.findall(
+                r"^\s*registry\s*=\s*(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE
+            )
             found = lines[-1] if lines else ""
     return found
 
@@ -219,7 +228,9 @@ def collect(packages: dict[str, Any], extra_ca: dict[str, str]) -> dict[str, str
     pip = _pip(packages.get("pip_index") or "")
     npm = packages.get("npm_registry") or _npm_registry()
     files = {
-        "apt/debian.sources": "\n".join(s.deb822() for s in apt_sources(packages.get("apt_mirror") or "")),
+        "apt/debian.sources": "\n".join(
+            s.deb822() for s in apt_sources(packages.get("apt_mirror") or "")
+        ),
         "apt/90host.conf": _apt_configuration(proxy),
         "pip.conf": "[global]\n" + "".join(f"{k} = {v}\n" for k, v in pip.items()) if pip else "",
         "uv.toml": _uv(pip),

@@ -1,0 +1,183 @@
+"""Plan, trees and secrets become what Ansible reads: an inventory and a file for each tree."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dap.plan import HostPlan, Plan
+from dap.render import File, Tree
+from dap.settings import Settings
+
+# What the default stack needs while it is built and idle, with little to spare.
+MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
+# In the tree's directory, but not of the tree: what the engine itself keeps there.
+KEEP = ["audit.log", ".build", "base/machine"]
+# Environments are published as registry.<domain>/environments/NAME (doc/architecture.md).
+_REGISTRY_ROUTE = "registry"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
+
+
+def write_inventory(
+    folder: Path,
+    root: Path,
+    plan: Plan,
+    trees: Sequence[Tree],
+    secrets: Mapping[str, str],
+    action: str,
+) -> Path:
+    """Write the inventory and the trees to a private folder; return the inventory's path.
+
+    Args:
+        folder: made with mode 0700; holds secrets until the caller removes it.
+        root: the project's folder.
+        plan: what runs where.
+        trees: the rendered tree of each host.
+        secrets: all secrets by name.
+        action: what the audit line says was done.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    by_host = {tree.host: tree for tree in trees}
+    audit = audit_entry(root, action)
+    hosts = {}
+    for host in plan.hosts:
+        tree = by_host[host.host.name]
+        tree_file = folder / f"{host.host.name}.json"
+        _write(tree_file, {file.path: _entry(file) for file in tree.files})
+        variables = {
+            **_connection(host.host.address),
+            **_platform(plan.settings, host),
+            **_tree(tree),
+            **_registry(plan, host, secrets),
+            "dap_tree_file": str(tree_file),
+            "dap_certificate": secrets.get("tls/ca-certificate", ""),
+            "dap_packages": plan.settings.packages.model_dump(mode="json", exclude={"extra_ca"}),
+            "dap_extra_ca": _extra_ca(root, plan.settings.packages.extra_ca),
+            "dap_audit": audit,
+        }
+        hosts[host.host.name] = variables
+    inventory = folder / "inventory.json"
+    _write(inventory, {"platform": {"hosts": hosts}})
+    return inventory
+
+
+def audit_entry(root: Path, action: str) -> dict[str, Any]:
+    """Return who does what from which commit; `commit` is empty outside of git."""
+    commit = _git(root, "rev-parse", "HEAD")
+    return {
+        "who": f"{getpass.getuser()}@{socket.gethostname()}",
+        "action": action,
+        "commit": commit,
+        "dirty": bool(_git(root, "status", "--porcelain")) if commit else True,
+    }
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _connection(address: str) -> dict[str, Any]:
+    if address == "localhost":
+        return {
+            "ansible_connection": "local",
+            # Not the virtual environment's: modules need nothing of it, and start sooner without.
+            "ansible_python_interpreter": str(Path(sys.executable).resolve()),
+            "dap_become": os.geteuid() != 0,
+        }
+    user, _, name = address.rpartition("@")
+    host = {"ansible_host": name, "dap_become": user != "root"}
+    return {**host, "ansible_user": user} if user else host
+
+
+def _platform(settings: Settings, host: HostPlan) -> dict[str, Any]:
+    names = {settings.domain}
+    names |= {route.hostname for route in host.routes}
+    names |= {stream.hostname for stream in host.streams}
+    return {
+        "dap_project": settings.name,
+        "dap_directory": host.host.directory,
+        "dap_address": settings.address,
+        "dap_reach": _EVERYWHERE.get(settings.address, settings.address),
+        "dap_names": sorted(names),
+        "dap_minimum": MINIMUM,
+        "dap_keep": KEEP,
+        "dap_base": settings.images.base,
+        "dap_tasks": [service.name for service in host.services if service.task],
+    }
+
+
+def _tree(tree: Tree) -> dict[str, Any]:
+    """Return what the tree itself says about ports and images."""
+    files = {file.path: file.content for file in tree.files}
+    compose = yaml.load(files["compose.yml"], Loader=yaml.CSafeLoader)
+    bake = json.loads(files["docker-bake.json"])
+    targets = {name: target.get("tags", []) for name, target in bake["target"].items()}
+    built = {tag for tags in targets.values() for tag in tags}
+    services = compose["services"].values()
+    return {
+        "dap_compose": files["compose.yml"].decode(),
+        "dap_ports": [
+            int(port["published"]) for service in services for port in service.get("ports", [])
+        ],
+        "dap_targets": targets,
+        "dap_upstream": sorted({service["image"] for service in services} - built),
+    }
+
+
+def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[str, Any]:
+    route = next((route for route in plan.routes if route.name == _REGISTRY_ROUTE), None)
+    if route is None:
+        return {"dap_registry": "", "dap_registry_login": {}, "dap_published": {}}
+    registry = route.url.removeprefix("https://")
+    here = {image.name for image in host.images}
+    users = plan.settings.users
+    login = next((user for user in users if user.admin), users[0])
+    return {
+        "dap_registry": registry,
+        "dap_registry_login": {
+            "username": login.name,
+            "password": secrets[f"users/{login.name}/password"],
+        },
+        "dap_published": {
+            image.reference: f"{registry}/environments/{name}:{image.reference.rpartition(':')[2]}"
+            for name, image in plan.images.environments.items()
+            if image.name in here and not plan.images.overridden(image)
+        },
+    }
+
+
+def _extra_ca(root: Path, paths: Sequence[str]) -> dict[str, str]:
+    """Return the certificates of the settings under the names that update-ca-certificates reads."""
+    files = (root / path for path in paths)
+    return {f"{file.stem}.crt": file.read_text(encoding="utf-8") for file in files}
+
+
+def _entry(file: File) -> dict[str, Any]:
+    return {
+        "sha256": hashlib.sha256(file.content).hexdigest(),
+        "mode": file.mode,
+        "uid": file.uid,
+        "secret": file.secret,
+        "content": base64.b64encode(file.content).decode(),
+    }
+
+
+def _write(path: Path, data: Any) -> None:
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(data, stream)

@@ -1,0 +1,50 @@
+"""From the project's folder to what an engine brings to the hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dap.catalogue import read_catalogue
+from dap.plan import Plan, make_plan, secret_specs
+from dap.render import Tree, render
+from dap.secrets import Vault, ensure_tls, open_vault
+from dap.settings import load
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A project, ready to be deployed; `new_secrets` are not saved yet."""
+
+    root: Path
+    plan: Plan
+    vault: Vault
+    new_secrets: tuple[str, ...]
+    trees: tuple[Tree, ...]
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """All secrets by name."""
+        return self.vault.values()
+
+    @property
+    def work(self) -> Path:
+        """Where what is written for Ansible stands while it runs."""
+        return self.root / ".dap" / "run"
+
+    def log(self, verb: str, time: str) -> Path:
+        """Return the log file of a run that began at `time`."""
+        return self.root / ".dap" / "logs" / f"{time}-{verb}.log"
+
+
+def prepare(root: Path) -> Prepared:
+    """Read and check the project at `root`, make missing secrets in memory, render the trees.
+
+    Raises:
+        InputError: something in it is wrong; nothing was changed.
+    """
+    settings = load(root / "platform.yml")
+    plan = make_plan(settings, read_catalogue(root))
+    vault = open_vault(root, settings.name)
+    new = [*vault.ensure(secret_specs(plan)), *ensure_tls(vault, settings, root)]
+    return Prepared(root, plan, vault, tuple(new), render(plan, vault))
