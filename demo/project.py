@@ -61,6 +61,8 @@ class Project:
         if not self.key.exists():
             comment = f"{ADMIN}@{self.domain}"
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(self.key))
+        if (self.path / ".git").exists() and self.git("status", "--porcelain"):
+            self.commit("Kept before the template's files come anew")
         source = ["--vcs-ref", "HEAD"] if (ROOT / ".git").exists() else []
         run(
             *(

@@ -93,7 +93,7 @@ def test_the_model_is_registered(platform: Platform) -> None:
     found = platform.admin.mlflow("registered-models/alias?name=breast-cancer&alias=champion")
     version = found["model_version"]
     assert version["status"] == "READY"
-    # A later run of the same data is no better than the first: the champion may be of an earlier one.
+    # A later run of the same data is no better: the champion may be of an earlier one.
     source = platform.admin.mlflow(f"runs/get?run_id={version['run_id']}")["run"]
     assert source["info"]["status"] == "FINISHED"
     tags = {tag["key"]: tag["value"] for tag in source["data"]["tags"]}
@@ -121,7 +121,7 @@ def postgres(platform: Platform) -> dict[str, Any]:
 
 
 def test_plain_text_postgres_is_refused(platform: Platform) -> None:
-    with pytest.raises(psycopg.OperationalError, match="no encryption|SSL|refused"):
+    with pytest.raises(psycopg.OperationalError, match=r"no encryption|SSL|refused"):
         psycopg.connect(**{**postgres(platform), "sslmode": "disable"})
 
 
