@@ -184,7 +184,7 @@ class Runner:
             self._work, run / "output", run,
         ):
             os.chown(path, uid, 0)
-        await asyncio.to_thread(checkout.check_out, pipeline, values, source, uid)
+        await asyncio.to_thread(checkout.check_out, pipeline, values, source, home, uid)
         labels = {"dap.pipeline": str(pipeline.id), "dap.platform": values.platform}
         gateway = Gateway(Policy(labels, values.network, values.job))
         socket = RUN / f"{pipeline.id}.sock"
@@ -194,7 +194,7 @@ class Runner:
             code = await self._execute(uid, source, home, run, socket)
         finally:
             gateway.close()
-            socket.unlink()
+            socket.unlink(missing_ok=True)
         return self._verdict(code)
 
     async def _execute(self, uid: int, source: Path, home: Path, run: Path, socket: Path) -> int:
@@ -252,7 +252,8 @@ class Runner:
             self._log(job, f"{event.how} in {took:.1f} s{code}")
             self.pipeline.save()
         else:
-            self._log(job, event.text)
+            # The mark stays in the middle of a line where the output before had no line end.
+            self._log(job, event.text.replace("<gclShellPromptPlaceholder>", " $"))
 
     def _events(self) -> output.Reader:
         if self._reader is None:
