@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -117,13 +118,25 @@ def test_every_service_that_stays_up_tells_its_health(trees: tuple[Tree, ...]) -
     for tree in trees:
         files = {file.path: file for file in tree.files}
         services = yaml.safe_load(files["compose.yml"].content)["services"]
+        targets = json.loads(files["docker-bake.json"].content)["target"].values()
         dockerfiles = {
-            path: file.content for path, file in files.items() if path.endswith("Dockerfile")
+            tag: files[f"{target['context']}/Dockerfile"].content
+            for target in targets
+            for tag in target["tags"]
         }
-        assert dockerfiles
         for name, service in services.items():
-            if service.get("x-dap", {}).get("task"):
-                continue
-            context = service.get("build", {}).get("context", "").removeprefix("./")
-            built_in = b"HEALTHCHECK" in dockerfiles.get(f"{context}/Dockerfile", b"")
-            assert built_in or "healthcheck" in service or not context, name
+            if not service.get("x-dap", {}).get("task"):
+                in_image = b"\nHEALTHCHECK " in dockerfiles[service["image"]]
+                assert in_image or "test" in service["healthcheck"], name
+
+
+def test_every_image_of_ours_is_built_on_the_host(trees: tuple[Tree, ...]) -> None:
+    for tree in trees:
+        files = {file.path: file for file in tree.files}
+        services = yaml.safe_load(files["compose.yml"].content)["services"]
+        targets = json.loads(files["docker-bake.json"].content)["target"]
+        built = {tag for target in targets.values() for tag in target["tags"]}
+        used = {service["image"] for service in services.values()}
+        assert {image for image in used if image.startswith("dap/")} <= built
+        for target in targets.values():
+            assert f"{target['context']}/Dockerfile" in files
