@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by dap-entrypoint: makes what a client of the platform needs true for all processes below it.
 #
 # A workspace mounts all of it as one secret, {"environment": {NAME: VALUE}, "files": {NAME: TEXT}}, where
@@ -18,6 +19,7 @@ dap_unpack() {
         .environment + (.files | with_entries(.value = $directory + "/" + .key))
         | to_entries[] | "\(.key)=\(.value | @sh)"' "$1" >"$dap_directory/client"
     set -a
+    # shellcheck source=/dev/null
     . "$dap_directory/client"
     set +a
 }

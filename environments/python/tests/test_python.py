@@ -1,0 +1,89 @@
+"""What an analyst finds in the environment."""
+
+from collections.abc import Callable
+
+from support import PASSWORD, Workspace, run
+
+LIMIT_BYTES = 829_000_000
+
+KERNEL = """
+import json, os, requests, sys, uuid, websocket
+url, host = "http://127.0.0.1:8888", "me.example:8443"
+browser = {"Host": host, "X-Forwarded-Proto": "https", "Origin": "https://" + host}
+cookies = requests.get(url + "/login", headers=browser).cookies.get_dict()
+def post(path, **options):
+    header = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    headers = {**browser, "Cookie": header, "X-XSRFToken": cookies["_xsrf"]}
+    return requests.post(url + path, headers=headers, allow_redirects=False, **options)
+assert post("/api/kernels").status_code == 403
+assert post("/login", data={"password": "wrong"}).status_code == 401
+login = post("/login", data={"password": sys.stdin.read()})
+assert login.status_code == 302, login.text
+cookies |= login.cookies.get_dict()
+kernel = post("/api/kernels", json={}).json()["id"]
+cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+def connect(origin):
+    return websocket.create_connection(
+        f"ws://127.0.0.1:8888/api/kernels/{kernel}/channels",
+        host=host, origin=origin, cookie=cookie, timeout=30)
+try:
+    connect("https://other.example")
+except websocket.WebSocketBadStatusException as error:
+    assert error.status_code == 403
+else:
+    raise SystemExit("a foreign origin got in")
+channel = connect("https://" + host)
+channel.send(json.dumps({
+    "header": {"msg_id": uuid.uuid4().hex, "username": "", "session": "s",
+               "msg_type": "execute_request", "version": "5.3"},
+    "parent_header": {}, "metadata": {}, "buffers": [], "channel": "shell",
+    "content": {"code": "import os; print(6 * 7, os.environ['PGHOST'])", "silent": False}}))
+while (message := json.loads(channel.recv()))["msg_type"] != "stream":
+    pass
+print(message["content"]["text"], end="")
+"""
+
+
+WHEEL = """cd /tmp && python - <<'MAKE'
+import zipfile
+with zipfile.ZipFile("tiny-1-py3-none-any.whl", "w") as wheel:
+    about = "tiny-1.dist-info/"
+    wheel.writestr("tiny.py", "print(__file__)")
+    wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1\\n")
+    kind = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    wheel.writestr(about + "WHEEL", kind)
+    wheel.writestr(about + "RECORD", "")
+MAKE
+"""
+
+
+def test_notebook_cell_runs(workspace: Workspace) -> None:
+    run(
+        "docker",
+        "exec",
+        "-i",
+        workspace.container,
+        "sh",
+        "-c",
+        "cat >/tmp/k.py",
+        stdin=KERNEL.encode(),
+    )
+    shown = run(
+        *("docker", "exec", "-i", workspace.container, "python", "/tmp/k.py"),
+        stdin=PASSWORD.encode(),
+    )
+    assert shown == "42 postgres.example\n"
+
+
+def test_pip_installs_into_the_home(job: Callable[[str], str]) -> None:
+    assert job(WHEEL + "pip install -q --no-index tiny*.whl && python -c 'import tiny'") == (
+        "/home/analyst/.local/lib/python3.13/site-packages/tiny.py\n"
+    )
+
+
+def test_packages_fit_together(job: Callable[[str], str]) -> None:
+    assert job("pip check").strip() == "No broken requirements found."
+
+
+def test_size(image: str) -> None:
+    assert int(run("docker", "image", "inspect", "-f", "{{.Size}}", image)) <= LIMIT_BYTES

@@ -1,0 +1,1 @@
+"""Tells malignant from benign tumours by measurements of cell nuclei."""

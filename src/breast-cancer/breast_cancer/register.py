@@ -1,0 +1,48 @@
+"""Step 3: registers the model of a run if it beats the registered one on the same rows."""
+
+import os
+
+import mlflow
+import psycopg
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from breast_cancer.config import Config
+from breast_cancer.database import fetch, table_name
+from breast_cancer.score import beats, judge
+from breast_cancer.split import split
+
+ALIAS = "champion"
+_MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+
+
+def champion_loss(config: Config, data_version: str) -> float | None:
+    """Return the champion's log loss on the test rows of a version, or None without a champion.
+
+    It is computed anew: its own run may have been judged by other data or another split.
+    """
+    try:
+        model = mlflow.sklearn.load_model(f"models:/{config.registry_name}@{ALIAS}")
+    except MlflowException as error:
+        if error.error_code == _MISSING:
+            return None
+        raise
+    with psycopg.connect() as connection:
+        data = fetch(connection, table_name(config.data_name, data_version))
+    return judge(model, split(data, config.split).test)["test_log_loss"]
+
+
+def main(config: Config) -> None:
+    """Compare the model of the run in RUN_ID with the champion."""
+    client = mlflow.MlflowClient()
+    run = client.get_run(os.environ["RUN_ID"])
+    challenger = run.data.metrics["test_log_loss"]
+    champion = champion_loss(config, run.data.tags["data_version"])
+    print(f"test log loss: {challenger:.6f}, champion: {champion}")
+    if not beats(challenger, champion):
+        print("the champion stays")
+        return
+    (model,) = run.outputs.model_outputs
+    registered = mlflow.register_model(f"models:/{model.model_id}", config.registry_name)
+    client.set_registered_model_alias(config.registry_name, ALIAS, registered.version)
+    print(f"{config.registry_name} version {registered.version} is the {ALIAS}")

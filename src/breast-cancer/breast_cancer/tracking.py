@@ -1,0 +1,22 @@
+"""What a run says about where it comes from; GitLab's variables have it in a pipeline."""
+
+import os
+
+_VARIABLES = {
+    "commit": "CI_COMMIT_SHA",
+    "image": "DAP_ENVIRONMENT_PYTHON",
+    "pipeline_id": "CI_PIPELINE_ID",
+    "pipeline_url": "CI_PIPELINE_URL",
+}
+
+
+def run_tags(data_version: str) -> dict[str, str]:
+    """Return the tags of a run; outside a pipeline there is only the version of the data."""
+    found = {tag: os.environ.get(variable, "") for tag, variable in _VARIABLES.items()}
+    return {"data_version": data_version, **{tag: value for tag, value in found.items() if value}}
+
+
+def run_name() -> str:
+    """Return the name of a run: that of the analysis and, in a pipeline, its commit."""
+    commit = os.environ.get("CI_COMMIT_SHA", "")[:8]
+    return "-".join(filter(None, ["breast-cancer", commit]))

@@ -1,0 +1,84 @@
+"""Step 2: trains a model and records all that made it in one MLflow run."""
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import psycopg
+from matplotlib.figure import Figure
+from mlflow.entities import Metric
+from mlflow.models import infer_signature
+from mlflow.utils.time import get_current_time_millis
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.metrics import log_loss
+
+from breast_cancer.config import Config
+from breast_cancer.database import fetch, table_name
+from breast_cancer.score import judge
+from breast_cancer.split import Part, split
+from breast_cancer.tracking import run_name, run_tags
+
+
+def losses(model: GradientBoostingClassifier, part: Part) -> list[float]:
+    """Return the log loss (nats) after each boosting iteration."""
+    return [
+        float(log_loss(part.target, probabilities))
+        for probabilities in model.staged_predict_proba(part.features)
+    ]
+
+
+def plot(curves: dict[str, list[float]]) -> Figure:
+    """Return a figure of the loss over the iterations, one line a curve."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, values in curves.items():
+        axes.plot(range(1, len(values) + 1), values, label=name)
+    axes.set(xlabel="iteration", ylabel="log loss [nats]")
+    axes.legend()
+    return figure
+
+
+def main(config: Config) -> None:
+    """Train on the version in DATA_VERSION and tell the next job the id of the run."""
+    data_version = os.environ["DATA_VERSION"]
+    with psycopg.connect() as connection:
+        data = fetch(connection, table_name(config.data_name, data_version))
+    parts = split(data, config.split)
+
+    with mlflow.start_run(run_name=run_name(), tags=run_tags(data_version)) as run:
+        mlflow.log_params(
+            {
+                **{f"model.{key}": value for key, value in config.model.items()},
+                **{f"split.{key}": value for key, value in vars(config.split).items()},
+            }
+        )
+        model = GradientBoostingClassifier(**config.model)
+        model.fit(parts.train.features, parts.train.target)
+
+        curves = {
+            "train_log_loss": losses(model, parts.train),
+            "validation_log_loss": losses(model, parts.validation),
+        }
+        scores = judge(model, parts.test)
+        now = get_current_time_millis()
+        # One request for all steps; mlflow.log_metric in a loop would make one for each.
+        mlflow.MlflowClient().log_batch(
+            run.info.run_id,
+            metrics=[
+                Metric(name, value, now, step)
+                for name, values in {**curves, **{k: [v] for k, v in scores.items()}}.items()
+                for step, value in enumerate(values)
+            ],
+        )
+        mlflow.log_figure(plot(curves), "loss.png")
+        mlflow.sklearn.log_model(
+            model,
+            name="model",
+            signature=infer_signature(parts.train.features, model.predict(parts.train.features)),
+            input_example=parts.train.features.head(3),
+            # Named, because MLflow would load the model in a process of its own to find them.
+            pip_requirements=[f"{name}=={version(name)}" for name in ("scikit-learn", "pandas")],
+        )
+    print(f"run {run.info.run_id}:", ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+    Path("train.env").write_text(f"RUN_ID={run.info.run_id}\n", encoding="utf-8")
