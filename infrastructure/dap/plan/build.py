@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from dap.catalogue import Catalogue, ComposeReader, ComposeService, HostedFolder
@@ -21,6 +22,8 @@ from dap.plan.model import (
 )
 from dap.plan.order import in_order
 from dap.settings import Settings, Workspace
+
+_ENVIRONMENTS = re.compile(rb"\{[{%][^}]*(?<![.\w'\"])environments?\b")
 
 
 def make_plan(settings: Settings, catalogue: Catalogue) -> Plan:
@@ -85,7 +88,7 @@ def _host_plan(
         if image is not None:
             built[service.name] = image
     needed = [images.base, images.builder, *built.values()]
-    if "runner" in host.roles or any("environment" in f.folder.compose.text for f in folders):
+    if "runner" in host.roles or any(_uses_environments(folder) for folder in folders):
         needed += images.environments.values()
     return HostPlan(
         host=host,
@@ -113,6 +116,17 @@ def _host_plan(
             for folder, service in pairs
         ),
         images=tuple(image for image in needed if not images.overridden(image)),
+    )
+
+
+def _uses_environments(folder: HostedFolder) -> bool:
+    """Whether a template of the folder names the images of environments, as the forge's do."""
+    parts = folder.folder
+    sources = (parts.compose, *parts.config, *parts.secrets)
+    return any(
+        _ENVIRONMENTS.search(file.content)
+        for file in sources
+        if file is parts.compose or file.path.endswith(".j2")
     )
 
 

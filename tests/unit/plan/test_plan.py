@@ -165,6 +165,24 @@ def test_hosts_run_what_their_roles_ask_for(project: Project) -> None:
     }
 
 
+def test_a_host_without_workspaces_or_jobs_builds_no_environments(project: Project) -> None:
+    def images() -> dict[str, set[str]]:
+        return {
+            host.host.name: {image.name for image in host.images} for host in project.plan().hosts
+        }
+
+    project.data["hosts"] = [
+        {"name": "main", "roles": ["service"]},
+        {"name": "r1", "address": "10.0.0.1", "roles": ["runner"]},
+    ]
+    environments = {"environment-base", "environment-python"}
+    assert images()["main"].isdisjoint(environments)
+    assert images()["r1"] == {"base", "builder", "proxy", *environments}
+
+    project.write("infrastructure/services/app/secrets/jobs.j2", "{{ environments | tojson }}")
+    assert images()["main"] >= environments
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
