@@ -184,7 +184,8 @@ CASES = [
     ),
     # references
     (
-        f"{USERS}  - {{name: bob, email: b@c.d}}\nworkspaces:\n  - name: one\n    owner: adda\n    {SPACE}\n    ssh_port: 2201",
+        f"{USERS}  - {{name: bob, email: b@c.d}}\n"
+        f"workspaces:\n  - name: one\n    owner: adda\n    {SPACE}\n    ssh_port: 2201",
         6,
         "workspaces[0].owner",
         "is no user",
