@@ -85,6 +85,8 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key.value}' is there twice", key.start_mark
@@ -153,7 +155,7 @@ def _service(
     where: str, name: str, data: Mapping[str, Any], volumes: Mapping[str, Any]
 ) -> ComposeService:
     place = f"{where}: services.{name}"
-    if not LABEL.fullmatch(name):
+    if not isinstance(name, str) or not LABEL.fullmatch(name):
         raise InputError(f"{place}: the name must be a DNS label (a-z, 0-9 and -)")
     for key, why in _REFUSED.items():
         if key in data:
@@ -230,7 +232,7 @@ _DEVIATES: dict[str, Callable[[Any], bool]] = {
     "privileged": bool,
     "cap_add": bool,
     "cap_drop": lambda value: value != ["ALL"],
-    "security_opt": lambda value: "no-new-privileges:true" not in value,
+    "security_opt": lambda value: "no-new-privileges:true" not in (value or []),
     "read_only": lambda value: value is False,
     "devices": bool,
     "pid": bool,

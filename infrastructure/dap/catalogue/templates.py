@@ -39,7 +39,14 @@ class Templates:
             return template.render(context)
         except TemplateSyntaxError as error:
             raise InputError(f"{where}:{error.lineno}: {error.message}") from error
-        except (TemplateError, DapError, LookupError, TypeError, ValueError) as error:
+        except (
+            TemplateError,
+            DapError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
             line = _line(where, error.__traceback__)
             place = where if line is None else f"{where}:{line}"
             raise InputError(f"{place}: {error}") from error

@@ -2,11 +2,10 @@
 
 from dap.plan import Plan
 from dap.render.build import Renderer
-from dap.render.client import Client, Identity
 from dap.render.tree import File, Tree
 from dap.render.values import Secrets
 
-__all__ = ["Client", "File", "Identity", "Renderer", "Secrets", "Tree", "render"]
+__all__ = ["File", "Renderer", "Secrets", "Tree", "render"]
 
 
 def render(plan: Plan, secrets: Secrets | None = None) -> tuple[Tree, ...]:
