@@ -56,7 +56,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "dap_images", {**self._task.args, **extra}, task_vars=task_vars
         )
         if result.get("failed"):
-            raise AnsibleActionFail(result.get("msg", "the module failed"), result=result)
+            raise AnsibleActionFail(
+                str(result.get("msg") or result.get("exception", "")), result=result
+            )
         return dict(result)
 
     def _show(self, line: str) -> None:

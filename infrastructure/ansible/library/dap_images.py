@@ -74,11 +74,8 @@ def unpublished(images: dict[str, str]) -> list[str]:
     if not images:
         return []
     shown = run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", *images])
-    known = {
-        digest.partition("@")[0]
-        for line in shown.stdout.splitlines()
-        for digest in json.loads(line)
-    }
+    lines = [line for line in shown.stdout.splitlines() if line.startswith("[")]
+    known = {digest.partition("@")[0] for line in lines for digest in json.loads(line)}
     return [remote for remote in images.values() if remote.rpartition(":")[0] not in known]
 
 
@@ -230,18 +227,19 @@ def waves(tree: Path, names: list[str]) -> list[list[str]]:
     Raises CommandError when targets start from each other.
     """
     targets = json.loads((tree / "docker-bake.json").read_text(encoding="utf-8"))["target"]
-    sources = {
-        name: {
-            source.removeprefix("docker-image://")
-            for source in targets[name].get("contexts", {}).values()
-        }
-        for name in names
-    }
+
+    def sources(name: str) -> set[str]:
+        found: set[str] = set()
+        for source in targets[name].get("contexts", {}).values():
+            kind, _, rest = source.partition(":")
+            found |= sources(rest) if kind == "target" else {source.removeprefix("docker-image://")}
+        return found
+
     split: list[list[str]] = []
     left = set(names)
     while left:
         tags = {tag for name in left for tag in targets[name]["tags"]}
-        wave = sorted(name for name in left if not sources[name] & tags)
+        wave = sorted(name for name in left if not sources(name) & tags)
         if not wave:
             raise CommandError(f"docker-bake.json: {', '.join(sorted(left))} start from each other")
         split.append(wave)

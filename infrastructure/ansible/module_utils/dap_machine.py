@@ -87,8 +87,8 @@ def _entries() -> list[tuple[str, str, str, str]]:
             match = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)", line.strip())
             if match:
                 options, uri, suite, components = match.groups()
-                signed = re.search(r"signed-by=(\S+)", options or "")
-                entries.append((uri, suite, components, signed.group(1) if signed else ""))
+                keyring = re.search(r"signed-by=(\S+)", options or "")
+                entries.append((uri, suite, components, keyring[1] if keyring else ""))
     return entries
 
 

@@ -26,8 +26,9 @@ def verify(
     project_settings()
     place = root / "infrastructure" / "tests"
     command = [sys.executable, "-m", "pytest", str(place), f"--rootdir={place}"]
-    command += ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
-    command += ["--dap-json", "-p", "no:terminal"] if as_json else []
+    command += ["-p", "no:cacheprovider"]
+    for_people = ["-q", "--no-header", "--tb=line"]
+    command += ["--dap-json", "-p", "no:terminal"] if as_json else for_people
     done = subprocess.run(
         command, cwd=place, env={**os.environ, "DAP_PROJECT": str(root)}, check=False
     )

@@ -1,0 +1,68 @@
+"""One deploy at a time, and whose."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+from dap.engine.lock import hold
+from dap.errors import DapError
+
+
+def _hold(path: Path, held: Event, release: Event) -> None:
+    with hold(path, print):
+        held.set()
+        release.wait(60)
+
+
+def _leave_behind(path: Path, held: Event, release: Event) -> None:
+    """Hold the lock, hand it to a child and die as if killed."""
+    with hold(path, print):
+        if os.fork():
+            held.set()
+            os._exit(9)
+        release.wait(60)
+        os._exit(0)
+
+
+@pytest.fixture
+def context() -> multiprocessing.context.SpawnContext:
+    return multiprocessing.get_context("spawn")
+
+
+def test_second_is_refused_and_told_the_holder(
+    tmp_path: Path, context: multiprocessing.context.SpawnContext
+) -> None:
+    path, held, release = tmp_path / "lock", context.Event(), context.Event()
+    first = context.Process(target=_hold, args=(path, held, release))
+    first.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(DapError, match=f"process {first.pid}, since 2"), hold(path, print):
+            pass
+    finally:
+        release.set()
+        first.join()
+    with hold(path, print):  # free again
+        pass
+
+
+def test_waits_for_what_a_killed_deploy_left(
+    tmp_path: Path, context: multiprocessing.context.SpawnContext
+) -> None:
+    path, held, release = tmp_path / "lock", context.Event(), context.Event()
+    killed = context.Process(target=_leave_behind, args=(path, held, release))
+    killed.start()
+    assert held.wait(60)
+    killed.join()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        release.set()
+
+    with hold(path, tell):
+        assert told == ["waiting for the end of a deploy that was killed"]

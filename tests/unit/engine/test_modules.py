@@ -1,0 +1,219 @@
+"""What the engine does on a host, as far as it can be seen without one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import socket
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.engine.modules import load
+
+MACHINE = load("dap_machine", "module_utils")
+
+
+def entry(content: bytes, mode: int = 0o644) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    return {"sha256": digest, "mode": mode, "uid": os.getuid(), "secret": False}
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+class TestTree:
+    module = load("dap_tree")
+
+    def test_becomes_equal_and_keeps_what_is_not_its_own(self, tmp_path: Path) -> None:
+        tree = tmp_path / "tree"
+        for name in ("old/file", "audit.log", "base/machine/pip.conf"):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_text("old")
+        files = {"compose.yml": b"new", "secrets/a/b": b"hidden"}
+        manifest = {"compose.yml": entry(b"new"), "secrets/a/b": entry(b"hidden", 0o400)}
+        keep = ["audit.log", "base/machine"]
+        self.module.make_folders(tree, manifest)
+        self.module.write(tree, manifest, archive(tmp_path / "tar", files))
+        left = self.module.present(tree, keep) - set(manifest)
+        assert left == {"old/file"}
+        self.module.remove(tree, sorted(left), keep)
+        assert not (tree / "old").exists()
+        assert (tree / "audit.log").read_text() == "old"
+        assert (tree / "base/machine/pip.conf").read_text() == "old"
+        assert (tree / "secrets").stat().st_mode & 0o777 == 0o700
+        assert (tree / "secrets/a/b").stat().st_mode & 0o777 == 0o400
+        assert all(
+            self.module.differs(tree / path, each) is None for path, each in manifest.items()
+        )
+
+    @pytest.mark.parametrize(
+        ("content", "mode", "difference"),
+        [(b"same", 0o644, None), (b"other", 0o644, "content"), (b"same", 0o600, "mode")],
+    )
+    def test_difference(
+        self, tmp_path: Path, content: bytes, mode: int, difference: str | None
+    ) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        path.chmod(mode)
+        assert self.module.differs(path, entry(b"same")) == difference
+
+    def test_a_link_is_never_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "target").write_bytes(b"same")
+        (tmp_path / "link").symlink_to("target")
+        assert self.module.differs(tmp_path / "link", entry(b"same")) == "content"
+
+    def test_archive_with_a_stranger_is_refused(self, tmp_path: Path) -> None:
+        tar = archive(tmp_path / "tar", {"../evil": b""})
+        with pytest.raises(ValueError, match="evil"):
+            self.module.write(tmp_path, {"a": entry(b"")}, tar)
+
+
+class TestCheck:
+    module = load("dap_check")
+
+    def test_names_the_process_on_a_taken_port(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            (problem,) = self.module.taken_ports("dap", "127.0.0.1", [port], False)
+        assert f"port {port} on 127.0.0.1 is in use by " in problem["what"]
+        assert f"(process {os.getpid()})" in problem["what"]
+
+    def test_a_port_on_another_address_is_free(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            assert self.module.taken_ports("dap", "127.0.0.2", [port], False) == []
+            assert len(self.module.taken_ports("dap", "0.0.0.0", [port], False)) == 1
+
+    def test_tells_all_that_is_in_the_way(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        system = {"ID": "fedora", "VERSION_ID": "44", "PRETTY_NAME": "Fedora 44"}
+        monkeypatch.setattr(self.module, "operating_system", lambda: system)
+        needs = {"cores": 10**6, "memory_mib": 10**9, "disk_gib": 10**9}
+        arguments = {"project": "dap", "address": "127.0.0.1", "ports": [], **needs}
+        arguments["directory"] = str(tmp_path / "tree")
+        found = [p["what"] for p in self.module.check(arguments, {"running": False})]
+        for part in ("Fedora 44", "processor cores", "MiB of memory", "GiB free for"):
+            assert any(part in what for what in found), part
+        assert not (tmp_path / "tree").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "numbers"), [("v2.26.1-4", (2, 26)), ("26.1.5+dfsg1", (26, 1)), ("", (0, 0))]
+    )
+    def test_version(self, text: str, numbers: tuple[int, int]) -> None:
+        assert self.module.version(text) == numbers
+
+
+class TestMachine:
+    def test_host_sources_become_those_of_the_image(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        entries = [
+            ("http://mirror.test/debian", "bookworm", "main", MACHINE.KEYRING),
+            ("http://mirror.test/debian", "bookworm-updates", "main contrib", ""),
+            ("http://mirror.test/debian-security", "bookworm-security", "main", ""),
+            ("http://mirror.test/debian", "trixie", "main", MACHINE.KEYRING),
+            ("https://other.test/debian", "bookworm", "main", "/etc/apt/keyrings/other.gpg"),
+            ("https://other.test/node", "nodistro", "main", ""),
+        ]
+        monkeypatch.setattr(MACHINE, "_entries", lambda: entries)
+        assert [(source.uri, source.suite) for source in MACHINE.apt_sources("")] == [
+            ("http://mirror.test/debian", "trixie"),
+            ("http://mirror.test/debian", "trixie-updates"),
+            ("http://mirror.test/debian-security", "trixie-security"),
+        ]
+
+    @pytest.mark.parametrize("key", ["apt_mirror", "pip_index", "npm_registry", "http_proxy"])
+    def test_a_password_in_an_address_is_refused(self, key: str) -> None:
+        with pytest.raises(MACHINE.MachineError, match="password") as error:
+            MACHINE.collect({key: "http://me:hush@mirror.test/x"}, {})
+        assert "hush" not in str(error.value)
+
+    def test_settings_go_before_the_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PIP_INDEX_URL", "https://host.test/simple")
+        monkeypatch.setenv("GOPROXY", "https://host.test/go")
+        packages = {
+            "pip_index": "https://mine.test/simple",
+            "npm_registry": "https://mine.test/npm",
+        }
+        files = MACHINE.collect(packages, {"own.crt": "PEM"})
+        assert "https://mine.test/simple" in files["pip.conf"]
+        assert "https://mine.test/simple" in files["uv.toml"]
+        assert files["npmrc"] == "registry=https://mine.test/npm\n"
+        assert "GOPROXY=https://host.test/go\n" in files["goenv"]
+        assert files["ca/own.crt"] == "PEM"
+
+
+class TestImages:
+    module = load("dap_images")
+
+    def bake(self, tree: Path, sources: dict[str, list[str]]) -> None:
+        targets = {
+            name: {"tags": [f"dap/{name}:1"], "contexts": dict(enumerate(contexts))}
+            for name, contexts in sources.items()
+        }
+        (tree / "docker-bake.json").write_text(json.dumps({"target": targets}))
+
+    def test_waves_follow_what_images_start_from(self, tmp_path: Path) -> None:
+        base = "docker-image://dap/base:1"
+        self.bake(tmp_path, {"base": [], "web": [base], "env": [base], "child": ["target:env"]})
+        names = ["base", "web", "env", "child"]
+        assert self.module.waves(tmp_path, names) == [["base"], ["child", "env", "web"]]
+        assert self.module.waves(tmp_path, ["web"]) == [["web"]]
+
+    def test_a_circle_is_an_error(self, tmp_path: Path) -> None:
+        self.bake(tmp_path, {"a": ["docker-image://dap/b:1"], "b": ["docker-image://dap/a:1"]})
+        with pytest.raises(self.module.CommandError, match="start from each other"):
+            self.module.waves(tmp_path, ["a", "b"])
+
+
+class TestUp:
+    module = load("dap_up")
+    before = {  # noqa: RUF012
+        "same": {"id": "1", "running": True, "hash": "a"},
+        "other": {"id": "2", "running": True, "hash": "old"},
+        "stopped": {"id": "3", "running": False, "hash": "a"},
+        "gone": {"id": "4", "running": True, "hash": "a"},
+    }
+
+    def test_expected(self) -> None:
+        hashes = {"same": "a", "other": "new", "stopped": "a", "fresh": "a"}
+        assert self.module.expected(self.before, hashes) == [
+            "create fresh",
+            "recreate other",
+            "start stopped",
+            "remove gone",
+        ]
+
+
+class TestContent:
+    module = load("dap_content")
+
+    def test_steps(self) -> None:
+        text = 'changed: database a\nok: bucket b\n{"changed": 2, "ok": 1}\n'
+        assert self.module.steps("content", text) == ["database a", "1 more in content"]
+
+    @pytest.mark.parametrize("text", ["", "Traceback", "[]", '{"ok": 1}'])
+    def test_no_summary_is_an_error(self, text: str) -> None:
+        with pytest.raises(self.module.CommandError, match="no summary"):
+            self.module.steps("content", text)
+
+
+class TestTrust:
+    module = load("dap_trust")
+
+    def test_only_the_platforms_own_block_goes(self) -> None:
+        text = "127.0.0.1 a\n# BEGIN x\n1.2.3.4 b\n# END x\n127.0.0.1 c\n# BEGIN y\n# END y\n"
+        assert self.module.without_block(text, "# BEGIN x", "# END x") == (
+            "127.0.0.1 a\n127.0.0.1 c\n# BEGIN y\n# END y\n"
+        )
