@@ -38,8 +38,8 @@ def register(app: typer.Typer) -> None:
 
 
 def credentials(
-    user: Annotated[str, typer.Argument(help="Whose; default: everybody's.")] = "",
     *,
+    user: Annotated[str, typer.Option(help="Whose; default: everybody's.")] = "",
     ca: Annotated[bool, typer.Option("--ca", help="Print the CA's certificate alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
@@ -75,7 +75,7 @@ def _people(settings: Settings, name: str) -> list[User]:
     people = [user for user in settings.users if name in ("", user.name)]
     if not people:
         names = [user.name for user in settings.users]
-        raise InputError(f"user {name}: there is none; allowed: {choice(name, names)}")
+        raise InputError(f"--user: is no user; allowed: {choice(name, names)}; found: {name}")
     return people
 
 

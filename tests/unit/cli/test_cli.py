@@ -269,7 +269,7 @@ def test_what_a_deploy_makes_is_not_typed(dap: Dap) -> None:
 
 
 def test_credentials_of_one(dap: Dap, secrets: dict[str, str]) -> None:
-    done = dap("credentials", "ada")
+    done = dap("credentials", "--user", "ada")
     assert done.returncode == 0
     assert secrets["users/ada/password"] in done.stdout
     assert "https://app.dap.localhost" in done.stdout
@@ -280,7 +280,7 @@ def test_credentials_of_one(dap: Dap, secrets: dict[str, str]) -> None:
 
 
 def test_credentials_for_a_script(dap: Dap, secrets: dict[str, str]) -> None:
-    told = json.loads(dap("credentials", "ada", "--json").stdout)
+    told = json.loads(dap("credentials", "--user", "ada", "--json").stdout)
     assert (told["user"], told["password"]) == ("ada", secrets["users/ada/password"])
     assert told["pages"] == {"App": "https://app.dap.localhost"}
     everybody = json.loads(dap("credentials", "--json").stdout)
@@ -292,7 +292,7 @@ def test_credentials_for_a_script(dap: Dap, secrets: dict[str, str]) -> None:
 def test_credentials_of_nobody(dap: Dap, secrets: dict[str, str]) -> None:
     done = dap("credentials", "adda")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "user adda: there is none; allowed: ada (nearest), bob" in done.stderr
+    assert "--user: is no user; allowed: ada (nearest), bob; found: adda" in done.stderr
     assert not [value for value in secrets.values() if value in done.stderr]
 
 
@@ -301,7 +301,7 @@ def test_the_authority_for_browsers(dap: Dap, secrets: dict[str, str]) -> None:
 
 
 def test_credentials_before_the_first_deploy(dap: Dap, root: Path) -> None:
-    done = dap("credentials", "ada")
+    done = dap("credentials", "--user", "ada")
     assert (done.returncode, done.stdout) == (1, "")
     assert "not deployed yet" in done.stderr
     assert "make deploy" in done.stderr
@@ -311,7 +311,7 @@ def test_credentials_before_the_first_deploy(dap: Dap, root: Path) -> None:
 def test_a_wrong_key_is_told_without_it(dap: Dap, secrets: dict[str, str], home: Path) -> None:
     (key,) = (home / ".config" / "dap").iterdir()
     key.write_text("another-key\n")
-    done = dap("credentials", "ada")
+    done = dap("credentials", "--user", "ada")
     assert (done.returncode, done.stdout) == (2, "")
     assert "can't be decrypted with the key in" in done.stderr
     assert "another-key" not in done.stderr
