@@ -290,7 +290,7 @@ def test_credentials_for_a_script(dap: Dap, secrets: dict[str, str]) -> None:
 
 
 def test_credentials_of_nobody(dap: Dap, secrets: dict[str, str]) -> None:
-    done = dap("credentials", "adda")
+    done = dap("credentials", "--user", "adda")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--user: is no user; allowed: ada (nearest), bob; found: adda" in done.stderr
     assert not [value for value in secrets.values() if value in done.stderr]
