@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,6 +203,25 @@ class Project:
         plan = self.plan()
         (tree,) = render(plan, Vault(secret_specs(plan)))
         return {file.path: file for file in tree.files}
+
+
+@pytest.fixture
+def check_compose() -> Callable[[Path], None]:
+    """Hold the `compose.yml` of a directory against Compose itself; needs no engine."""
+    if shutil.which("docker") is None:
+        pytest.skip("the docker client with Compose, which judges the file, is not installed")
+
+    def check(directory: Path) -> None:
+        checked = subprocess.run(
+            ["docker", "compose", "--profile", "*", "config", "--quiet"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+    return check
 
 
 @pytest.fixture
