@@ -16,7 +16,7 @@ test: ## all tests; they deploy the demo and remove it with its data at the end 
 	@$(TOOLS) && $(PYTHON) -m pytest tests
 
 test-unit: ## the tests that need no Docker; seconds
-	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests
+	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests/unit tests/template
 
 lint: ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint and the project's own rules
 	@$(TOOLS) && $(PYTHON) -m pytest tests/lint
