@@ -98,9 +98,14 @@ def _connection(address: str) -> dict[str, Any]:
             "ansible_python_interpreter": str(Path(sys.executable).resolve()),
             "dap_become": os.geteuid() != 0,
         }
-    user, _, name = address.rpartition("@")
-    host = {"ansible_host": name, "dap_become": user != "root"}
-    return {**host, "ansible_user": user} if user else host
+    return {"ansible_host": address, "dap_become": _ssh_user(address) != "root"}
+
+
+def _ssh_user(address: str) -> str:
+    """Return the account that ssh logs in with, as the person's ssh configuration says."""
+    done = subprocess.run(["ssh", "-G", address], capture_output=True, text=True, check=False)
+    fields = (line.partition(" ") for line in done.stdout.splitlines())
+    return next((value for key, _, value in fields if key == "user"), "")
 
 
 def _platform(settings: Settings, host: HostPlan) -> dict[str, Any]:

@@ -72,18 +72,24 @@ class Outcome:
                     )
                 )
             case "failed" | "unreachable":
-                away = event["event"] == "unreachable"
+                reason = str(event.get("msg", "no reason given")).strip()
                 self.failures.append(
                     Failure(
                         host=event["host"],
                         task=event["task"],
-                        reason=str(event.get("msg", "no reason given")).strip(),
+                        reason=reason,
                         details=str(event.get("details", "")).strip(),
-                        remedy=event.get("remedy")
-                        or ("see that you reach it by ssh" if away else f"the log is {self.log}"),
+                        remedy=event.get("remedy") or self._remedy(event["event"], reason),
                         refused=bool(event.get("refused")),
                     )
                 )
+
+    def _remedy(self, event: str, reason: str) -> str:
+        if "sudo" in reason:
+            return "deploy as root, or let the account use sudo without a password"
+        if event == "unreachable":
+            return "see that the host answers: ssh ADDRESS, as in platform.yml under hosts"
+        return f"the log says more: {self.log}"
 
 
 def run_playbook(
