@@ -58,14 +58,6 @@ class Reader:
         """
         if continues:
             return Event("text", self._last, line) if self._last else None
-        for name in self._started:
-            if line.startswith(f"{name} "):
-                rest = line[len(name) + 1 :]
-                if rest.startswith(("> ", "$ ")) or rest == ">":
-                    self._last = name
-                    text = rest[2:] if rest.startswith(">") else rest
-                    return Event("text", name, text)
-                return self._progress(name, rest)
         match = re.match(r"(?P<name>.+?) starting ", line)
         if match:
             name = match["name"]
@@ -75,6 +67,14 @@ class Reader:
                 # The longest first: one name may be the start of another.
                 self._started.sort(key=len, reverse=True)
                 return Event("starting", name, stage=found["stage"], image=found["image"])
+        for name in self._started:
+            if line.startswith(f"{name} "):
+                rest = line[len(name) + 1 :]
+                if rest.startswith(("> ", "$ ")) or rest == ">":
+                    self._last = name
+                    text = rest[2:] if rest.startswith(">") else rest
+                    return Event("text", name, text)
+                return self._progress(name, rest)
         return None
 
     def _progress(self, name: str, rest: str) -> Event:

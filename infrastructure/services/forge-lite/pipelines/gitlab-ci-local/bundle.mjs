@@ -1,0 +1,34 @@
+// Makes one file of gitlab-ci-local. Its JSON schema is compiled now instead of at each start, which
+// is most of the time that a start would take.
+import Ajv from "ajv";
+import standalone from "ajv/dist/standalone/index.js";
+import { build } from "esbuild";
+import { writeFileSync } from "node:fs";
+import schema from "gitlab-ci-local/src/schema/index.js";
+
+// The options are those of gitlab-ci-local/src/validator.js.
+const ajv = new Ajv.default({
+  verbose: true, allErrors: true, allowUnionTypes: true, validateFormats: false, strictTypes: false,
+  keywords: ["markdownDescription"], code: { source: true },
+});
+writeFileSync("validate.cjs", standalone.default(ajv, ajv.compile(schema)));
+
+const compiled = {
+  name: "compiled-schema",
+  setup(bundle) {
+    bundle.onResolve({ filter: /^ajv$/ }, ({ importer }) =>
+      importer.endsWith("validator.js") ? { path: "ajv", namespace: "compiled" } : undefined);
+    bundle.onLoad({ filter: /.*/, namespace: "compiled" }, () => ({
+      contents: `import validate from "./validate.cjs";
+        export default class { compile() { return validate; } }`,
+      resolveDir: process.cwd(),
+    }));
+  },
+};
+
+await build({
+  entryPoints: ["node_modules/gitlab-ci-local/src/index.js"],
+  outfile: "/out/gitlab-ci-local.cjs",
+  bundle: true, platform: "node", target: "node20", format: "cjs", minify: true,
+  external: ["yargs"], define: { "import.meta.url": "undefined" }, plugins: [compiled],
+});
