@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -76,6 +77,7 @@ def _load(name: str, script: Path) -> _Apply:
     if spec is None or spec.loader is None:
         raise ContentError(f"{script}: can't be loaded")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look themselves up there
     spec.loader.exec_module(module)
     try:
         apply: _Apply = module.apply
