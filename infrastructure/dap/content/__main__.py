@@ -9,9 +9,11 @@ from dap.content.runner import run
 
 
 def main() -> int:
-    """Return 0 if everything is as it should be, 1 if a folder failed, 2 if the plan is unusable."""
+    """Return 0 if all is as it should be, 1 if a folder failed, 2 if the plan is unusable."""
     parser = argparse.ArgumentParser(prog="dap.content", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="say what would change, change nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="say what would change, change nothing"
+    )
     parser.add_argument("--tree", type=Path, default=Path("/content"), help="default: %(default)s")
     parser.add_argument("--secrets", type=Path, default=Path("/run/secrets/vault.json"))
     arguments = parser.parse_args()

@@ -22,8 +22,8 @@ class ContentError(Exception):
 class Context:
     """Settings, secrets and what is asked of one folder; counts what it does.
 
-    `users` are those of `platform.yml` with `projects`, the names of the projects they are members of;
-    `projects` have `members` written out.
+    `users` are those of `platform.yml` with `projects`, names of the projects they are members
+    of; `projects` have `members` written out.
     """
 
     def __init__(
@@ -54,14 +54,16 @@ class Context:
         try:
             return self._secrets[name]
         except KeyError:
-            raise ContentError(f"secret '{name}' is missing: deploy again to have it made") from None
+            raise ContentError(
+                f"secret '{name}' is missing: deploy again to have it made"
+            ) from None
 
     def resources(self, kind: str) -> list[dict[str, Any]]:
-        """Return what other folders ask of this one: dicts with `name`, `owner`, `secret` and so on."""
+        """Return what folders ask of this one: dicts with `name`, `owner`, `secret` and so on."""
         return [resource for resource in self._resources if resource["kind"] == kind]
 
     def step(self, what: str, changed: bool) -> None:
-        """Tell of one thing that was `changed` (in a dry run: would be) or found as it should be."""
+        """Tell of one thing that was `changed` (dry run: would be) or found as it should be."""
         self._report.step(self.folder, what, changed=changed, check=self.check)
 
     def wait(
@@ -71,7 +73,7 @@ class Context:
         *,
         retry_on: Callable[[BaseException], bool] = lambda error: isinstance(error, Exception),
     ) -> T | None:
-        """Wait until a URL answers 200, or a callable returns without raising; return what it returns.
+        """Wait until a URL answers 200 or a callable returns without raising; return its result.
 
         `retry_on` says of an error whether waiting can help; any other is raised at once.
 
@@ -89,7 +91,7 @@ class Context:
         url = url_or_callable
 
         def get() -> None:
-            with urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S) as answer:
+            with urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S) as answer:  # noqa: S310  ours
                 answer.read()
 
         attempt(get)()

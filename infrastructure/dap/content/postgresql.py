@@ -62,7 +62,9 @@ class Server:
 
     def database(self, name: str, owner: str) -> None:
         """Make a database that belongs to the role `owner` and that no one else can enter."""
-        found = self._value("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", name)
+        found = self._value(
+            "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", name
+        )
         changed = found != owner
         if changed:
             self._execute(
@@ -147,7 +149,7 @@ class Server:
         except psycopg.OperationalError as error:
             if any(reason in str(error) for reason in REFUSED):
                 return False
-            # The password was right: the role may not enter this database, which is as it should be.
+            # The password was right; that the role may not enter this database is as it should be.
             if "permission denied for database" in str(error):
                 return True
             raise

@@ -68,7 +68,7 @@ def _apply(folder: Folder, context: Context, report: Report) -> None:
         _load(folder.name, folder.script)(context)
     except ContentError as error:
         report.failure(folder.name, str(error))
-    except Exception:  # noqa: BLE001  one folder's fault must not keep the others from their content
+    except Exception:
         report.failure(folder.name, traceback.format_exc())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from dap.content import Context, ContentError
+from dap.content import ContentError, Context
 from minio import Minio, MinioAdmin
 from minio.credentials import StaticProvider
 from minio.error import S3Error
@@ -35,7 +35,7 @@ class Account:
 
 
 def apply(context: Context) -> None:
-    """Make a bucket for each project and each resource of the kind `bucket`, and accounts on our own server."""
+    """Make a bucket for each project and each resource of the kind `bucket`, and the accounts."""
     buckets = [project["name"] for project in context.projects]
     buckets += [resource["name"] for resource in context.resources("bucket")]
     twice = sorted({name for name in buckets if buckets.count(name) > 1})

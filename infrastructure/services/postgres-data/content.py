@@ -5,7 +5,7 @@ from dap.content.postgresql import Server
 
 
 def apply(context: Context) -> None:
-    """Make a role and a database per project, a role per user, and the users members of their projects."""
+    """Make a role and a database per project, and a role per user, member of its projects."""
     password = context.secret("postgres-data/admin-password")
     everybody = {user["name"] for user in context.users}
     with Server(context, "postgres-data", password, sslmode="require") as server:
