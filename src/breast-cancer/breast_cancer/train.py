@@ -77,6 +77,8 @@ def main(config: Config) -> None:
             name="model",
             signature=infer_signature(parts.train.features, model.predict(parts.train.features)),
             input_example=parts.train.features.head(3),
+            # skops refuses to load what could be made to crash; we load only trees grown here.
+            skops_trusted_types=["sklearn.tree._tree.Tree"],
             # Named, because MLflow would load the model in a process of its own to find them.
             pip_requirements=[f"{name}=={version(name)}" for name in ("scikit-learn", "pandas")],
         )
