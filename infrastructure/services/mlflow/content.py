@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import requests
-
-from dap.content import Context, ContentError
+from dap.content import ContentError, Context
 
 SERVER = "http://mlflow:5000"
 ADMIN = "dap.service"
@@ -15,7 +15,19 @@ WORKSPACE = "default"
 WAIT_S = 120
 TIMEOUT_S = 30
 
-Grants = set[tuple[str, str, str]]
+REGISTRY = ("registered_model", "prompt")
+
+# Kind of thing, its id or "*", and what may be done with it.
+Grant = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role: just these grants, for just these accounts."""
+
+    name: str
+    grants: set[Grant]
+    accounts: set[str]
 
 
 class Server:
@@ -32,8 +44,11 @@ class Server:
         Raises:
             ContentError: MLflow refuses; the message carries its reason.
         """
-        part = {"params": content} if method == "GET" else {"json": content}
-        answer = self._session.request(method, f"{SERVER}/api/{path}", timeout=TIMEOUT_S, **part)  # type: ignore[arg-type]
+        url = f"{SERVER}/api/{path}"
+        if method == "GET":
+            answer = self._session.get(url, params=content, timeout=TIMEOUT_S)
+        else:
+            answer = self._session.request(method, url, json=content, timeout=TIMEOUT_S)
         if not answer.ok:
             raise ContentError(f"MLflow: {method} {path}: {answer.status_code} {answer.text[:300]}")
         data: dict[str, Any] = answer.json()
@@ -52,25 +67,24 @@ def apply(context: Context) -> None:
     context.wait(f"{SERVER}/health", WAIT_S)
     server = Server(context.secret("mlflow/admin-password"))
     _accounts(context, server)
-    have = {r["name"]: r for r in server.call("GET", "3.0/mlflow/roles/list")["roles"]}
     # The registry is one for the platform: who registers a model manages it, everybody finds it.
-    people = {user["name"] for user in context.users}
-    projects = {project["name"] for project in context.projects}
-    registry = {(kind, "*", "READ") for kind in ("registered_model", "prompt")}
-    _role(context, server, have, "readers", registry, people | projects)
+    everybody = {entry["name"] for entry in (*context.users, *context.projects)}
+    roles = [Role("readers", {(kind, "*", "READ") for kind in REGISTRY}, everybody)]
     for project in context.projects:
-        name = project["name"]
+        name, members = project["name"], set(project["members"])
         experiment = _experiment(context, server, name)
-        if experiment is None:  # a dry run, which could not make it
-            continue
-        _role(context, server, have, f"{name}-jobs", {("experiment", experiment, "EDIT")}, {name})
-        members = set(project["members"])
-        _role(context, server, have, f"{name}-members", {("experiment", experiment, "MANAGE")}, members)
+        roles.append(Role(f"{name}-jobs", {("experiment", experiment, "EDIT")}, {name}))
+        roles.append(Role(f"{name}-members", {("experiment", experiment, "MANAGE")}, members))
+    _roles(context, server, roles)
 
 
 def _accounts(context: Context, server: Server) -> None:
-    found = {user["username"]: user for user in server.call("GET", "2.0/mlflow/users/list")["users"]}
-    wanted = [(u["name"], f"users/{u['name']}/password", bool(u.get("admin"))) for u in context.users]
+    found = {
+        user["username"]: user for user in server.call("GET", "2.0/mlflow/users/list")["users"]
+    }
+    wanted = [
+        (u["name"], f"users/{u['name']}/password", bool(u.get("admin"))) for u in context.users
+    ]
     wanted += [(p["name"], f"projects/{p['name']}/password", False) for p in context.projects]
     for name, secret, admin in wanted:
         password = context.secret(secret)
@@ -104,54 +118,53 @@ def _logs_in(name: str, password: str) -> bool:
     return answer.status_code == HTTPStatus.OK
 
 
-def _experiment(context: Context, server: Server, name: str) -> str | None:
+def _experiment(context: Context, server: Server, name: str) -> str:
+    """Return the id of the experiment; none (in a dry run alone) is told as an empty text."""
     found = server.experiment(name)
+    context.step(f"experiment {name}", found is None)
     if found is None and not context.check:
-        found = server.call("POST", "2.0/mlflow/experiments/create", name=name)["experiment_id"]
-        context.step(f"experiment {name}", True)
-    else:
-        context.step(f"experiment {name}", found is None)
-    return found
+        made = server.call("POST", "2.0/mlflow/experiments/create", name=name)
+        return str(made["experiment_id"])
+    return found or ""
 
 
-def _role(
-    context: Context,
-    server: Server,
-    have: dict[str, Any],
-    name: str,
-    grants: Grants,
-    accounts: set[str],
+def _roles(context: Context, server: Server, roles: list[Role]) -> None:
+    found = {role["name"]: role for role in server.call("GET", "3.0/mlflow/roles/list")["roles"]}
+    users = server.call("GET", "2.0/mlflow/users/list")["users"]
+    for role in roles:
+        have = found.get(role.name, {})
+        rights = {
+            (grant["resource_type"], grant["resource_pattern"], grant["permission"]): grant["id"]
+            for grant in have.get("permissions", [])
+        }
+        holders = {
+            user["username"] for user in users if role.name in {r["name"] for r in user["roles"]}
+        }
+        changed = not have or rights.keys() != role.grants or holders != role.accounts
+        if changed and not context.check:
+            _change_role(server, role, have.get("id"), rights, holders)
+        context.step(f"role {role.name}", changed)
+
+
+def _change_role(
+    server: Server, role: Role, number: int | None, rights: dict[Grant, int], holders: set[str]
 ) -> None:
-    """Make a role with just these grants, of just these accounts."""
-    role = have.get(name)
-    changed = role is None
-    if role is None and not context.check:
-        role = server.call("POST", "3.0/mlflow/roles/create", name=name, workspace=WORKSPACE)["role"]
-    if role is None:
-        context.step(f"role {name}", True)
-        return
-    number = role["id"]
-    found = server.call("GET", "3.0/mlflow/roles/permissions/list", role_id=number)["role_permissions"]
-    rights = {(g["resource_type"], g["resource_pattern"], g["permission"]): g["id"] for g in found}
-    holders = {a["user_id"] for a in server.call("GET", "3.0/mlflow/roles/users/list", role_id=number)["assignments"]}
-    ids = {u["username"]: u["id"] for u in server.call("GET", "2.0/mlflow/users/list")["users"]}
-    surplus = {user for user, number in ids.items() if number in holders and user not in accounts}
-    lacking = {user for user in accounts if ids.get(user) not in holders}
-    changed |= rights.keys() != grants or bool(surplus) or bool(lacking)
-    if not context.check:
-        for grant in rights.keys() - grants:
-            server.call("DELETE", "3.0/mlflow/roles/permissions/remove", role_permission_id=rights[grant])
-        for kind, pattern, permission in grants - rights.keys():
-            server.call(
-                "POST",
-                "3.0/mlflow/roles/permissions/add",
-                role_id=number,
-                resource_type=kind,
-                resource_pattern=pattern,
-                permission=permission,
-            )
-        for user in surplus:
-            server.call("DELETE", "3.0/mlflow/roles/unassign", username=user, role_id=number)
-        for user in lacking:
-            server.call("POST", "3.0/mlflow/roles/assign", username=user, role_id=number)
-    context.step(f"role {name}", changed)
+    if number is None:
+        made = server.call("POST", "3.0/mlflow/roles/create", name=role.name, workspace=WORKSPACE)
+        number = made["role"]["id"]
+    for grant in rights.keys() - role.grants:
+        path = "3.0/mlflow/roles/permissions/remove"
+        server.call("DELETE", path, role_permission_id=rights[grant])
+    for kind, pattern, permission in role.grants - rights.keys():
+        server.call(
+            "POST",
+            "3.0/mlflow/roles/permissions/add",
+            role_id=number,
+            resource_type=kind,
+            resource_pattern=pattern,
+            permission=permission,
+        )
+    for user in holders - role.accounts:
+        server.call("DELETE", "3.0/mlflow/roles/unassign", username=user, role_id=number)
+    for user in role.accounts - holders:
+        server.call("POST", "3.0/mlflow/roles/assign", username=user, role_id=number)
