@@ -12,6 +12,8 @@ from ansible.utils.display import Display
 
 # Of BuildKit's plain output: the beginning of each step of a Dockerfile.
 STEP = re.compile(r"#\d+ \[(?P<step>\S+ (?:\S+ )?\d+/\d+\] .+)")
+# The build that is found at work may be an earlier deploy's, of another tree; then comes ours.
+ROUNDS = 2
 KEPT = 25  # lines of the log that a failure shows
 
 
@@ -29,7 +31,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = self._module({"stage": "inspect"}, task_vars)
         if not found["changed"] or self._task.check_mode:
             return {part: found[part] for part in ("changed", "changes", "unpublished")}
-        self._module({"stage": "start"}, task_vars)
+        changes = found["changes"]
+        for _ in range(ROUNDS):
+            self._module({"stage": "start"}, task_vars)
+            error, log = self._follow(task_vars)
+            if error:
+                return {
+                    "failed": True,
+                    "msg": error,
+                    "details": "\n".join(reason(log)),
+                    "remedy": "mend what the lines above say; deploy again: what is built is kept",
+                }
+            found = self._module({"stage": "inspect"}, task_vars)
+            if not found["changed"]:
+                break
+        return {"changed": True, "changes": changes, "unpublished": found["unpublished"]}
+
+    def _follow(self, task_vars: dict[str, Any] | None) -> tuple[str, list[str]]:
+        """Show the progress of the build until its end; return its error, if any, and its log."""
         state: dict[str, Any] = {"offset": 0, "done": False}
         log: list[str] = []
         while not state["done"]:
@@ -38,18 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             log = (log + lines)[-400:]
             for line in lines:
                 self._show(line)
-        if "error" in state:
-            return {
-                "failed": True,
-                "msg": state["error"],
-                "details": "\n".join(reason(log)),
-                "remedy": "mend what the lines above say; deploy again: what is built is kept",
-            }
-        return {
-            "changed": True,
-            "changes": state["changes"] or found["changes"],
-            "unpublished": found["unpublished"],
-        }
+        return state.get("error", ""), log
 
     def _module(self, extra: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         result = self._execute_module(

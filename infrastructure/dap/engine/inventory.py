@@ -7,6 +7,7 @@ import getpass
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from dap.errors import DapError
 from dap.plan import HostPlan, Plan
 from dap.render import File, Tree
 from dap.settings import Settings
@@ -46,6 +48,9 @@ def write_inventory(
         trees: the rendered tree of each host.
         secrets: all secrets by name.
         action: what the audit line says was done.
+
+    Raises:
+        DapError: a host is to be reached by ssh, which is not installed here.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -103,6 +108,8 @@ def _connection(address: str) -> dict[str, Any]:
 
 def _ssh_user(address: str) -> str:
     """Return the account that ssh logs in with, as the person's ssh configuration says."""
+    if shutil.which("ssh") is None:
+        raise DapError(f"ssh is not installed here; {address} can't be reached", "install it")
     done = subprocess.run(["ssh", "-G", address], capture_output=True, text=True, check=False)
     fields = (line.partition(" ") for line in done.stdout.splitlines())
     return next((value for key, _, value in fields if key == "user"), "")
