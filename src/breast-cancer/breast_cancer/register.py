@@ -5,7 +5,7 @@ import os
 import mlflow
 import psycopg
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from breast_cancer.config import Config
 from breast_cancer.database import fetch, table_name
@@ -13,20 +13,27 @@ from breast_cancer.score import beats, judge
 from breast_cancer.split import split
 
 ALIAS = "champion"
-_MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+_THERE = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 
 
-def champion_loss(config: Config, data_version: str) -> float | None:
-    """Return the champion's log loss on the test rows of a version, or None without a champion.
+def ensure_registered_model(client: mlflow.MlflowClient, name: str) -> None:
+    """Make the registered model, without versions, unless it is there.
+
+    Before it is there, the server refuses to say anything of it: nobody has a right to it.
+    """
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != _THERE:
+            raise
+
+
+def champion_loss(config: Config, data_version: str) -> float:
+    """Return the champion's log loss on the test rows of a version of the data.
 
     It is computed anew: its own run may have been judged by other data or another split.
     """
-    try:
-        model = mlflow.sklearn.load_model(f"models:/{config.registry_name}@{ALIAS}")
-    except MlflowException as error:
-        if error.error_code == _MISSING:
-            return None
-        raise
+    model = mlflow.sklearn.load_model(f"models:/{config.registry_name}@{ALIAS}")
     with psycopg.connect() as connection:
         data = fetch(connection, table_name(config.data_name, data_version))
     return judge(model, split(data, config.split).test)["test_log_loss"]
@@ -36,9 +43,12 @@ def main(config: Config) -> None:
     """Compare the model of the run in RUN_ID with the champion."""
     client = mlflow.MlflowClient()
     run = client.get_run(os.environ["RUN_ID"])
+    ensure_registered_model(client, config.registry_name)
+    champion = None
+    if ALIAS in client.get_registered_model(config.registry_name).aliases:
+        champion = champion_loss(config, run.data.tags["data_version"])
     challenger = run.data.metrics["test_log_loss"]
-    champion = champion_loss(config, run.data.tags["data_version"])
-    print(f"test log loss: {challenger:.6f}, champion: {champion}")
+    print(f"test log loss: {challenger:.6f}, champion: {champion or 'none yet'}")
     if not beats(challenger, champion):
         print("the champion stays")
         return
