@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from dap_pipelines.policy import Policy, Refused
+from dap_pipelines.policy import Policy, RefusedError
 from dap_pipelines.values import JobLimits
 
 CONTAINER = "c" * 64
@@ -44,7 +44,7 @@ def test_a_container_gets_limits_labels_and_the_network_of_jobs(policy: Policy) 
     ],
 )
 def test_what_leads_out_of_the_pipeline_is_refused(policy: Policy, host: dict[str, Any]) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         policy.container({"Image": "i", "HostConfig": host})
 
 
@@ -74,7 +74,7 @@ def test_what_is_not_known_is_left_out(policy: Policy) -> None:
     ],
 )
 def test_other_calls_are_refused(policy: Policy, method: str, path: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         policy.check(method, path, {})
 
 
@@ -97,7 +97,7 @@ def test_what_a_pipeline_needs_is_allowed(
 
 
 def test_importing_an_image_is_refused(policy: Policy) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         policy.check("POST", "/images/create", {"fromImage": "i", "fromSrc": "-"})
 
 
@@ -113,5 +113,5 @@ def test_importing_an_image_is_refused(policy: Policy) -> None:
 def test_a_volume_that_is_not_gitlab_ci_locals_is_refused(
     policy: Policy, asked: dict[str, Any]
 ) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         policy.volume(asked)

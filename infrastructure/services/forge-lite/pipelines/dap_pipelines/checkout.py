@@ -47,11 +47,28 @@ def check_out(pipeline: Pipeline, values: Values, target: Path, home: Path, uid:
         f"[user]\n\tname = {pipeline.user}\n\temail = {pipeline.user}@{values.platform}\n"
     )
     done = subprocess.run(
-        ["/bin/sh", "-euc", SCRIPT, "checkout", f"file://{repository}", str(DEPTH), branch,
-         pipeline.commit, config, *fetch],
-        cwd=target, user=uid, group=uid, extra_groups=[GIT_GROUP], umask=0o022,
+        [
+            "/bin/sh",
+            "-euc",
+            SCRIPT,
+            "checkout",
+            f"file://{repository}",
+            str(DEPTH),
+            branch,
+            pipeline.commit,
+            config,
+            *fetch,
+        ],
+        cwd=target,
+        user=uid,
+        group=uid,
+        extra_groups=[GIT_GROUP],
+        umask=0o022,
         env={"PATH": "/usr/bin:/bin", "HOME": str(home), "GIT_TERMINAL_PROMPT": "0"},
-        capture_output=True, text=True, errors="replace", check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         raise CheckoutError(done.stderr.strip() or "git failed")

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dap_pipelines import engine
-from dap_pipelines.policy import Policy, Refused
+from dap_pipelines.policy import Policy, RefusedError
 from dap_pipelines.values import ENGINE_SOCKET
 
 HEAD_BYTES = 65536
@@ -37,9 +37,9 @@ class Gateway:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._one(reader, writer)
-        except Refused as refused:
+        except RefusedError as refused:
             _answer(writer, 403, {"message": f"not allowed in a pipeline: {refused}"})
-        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
             _answer(writer, 502, {"message": f"the Docker engine can't be asked: {error}"})
         finally:
             writer.close()
@@ -48,12 +48,14 @@ class Gateway:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         request, *lines = head.rstrip("\r\n").split("\r\n")
         method, target, _ = request.split(" ")
-        headers = [(key.strip().lower(), value.strip()) for key, _, value in
-                   (line.partition(":") for line in lines)]
+        headers = [
+            (key.strip().lower(), value.strip())
+            for key, _, value in (line.partition(":") for line in lines)
+        ]
         url = urlsplit(target)
         path = unquote(re.sub(r"^/v1\.[0-9]+(?=/)", "", url.path))
         if ".." in path.split("/"):
-            raise Refused("a path with ..")
+            raise RefusedError("a path with ..")
         kind = self.policy.check(method, path, dict(parse_qsl(url.query, keep_blank_values=True)))
         if kind != "plain":
             asked = json.loads(await _body(reader, dict(headers)))
@@ -93,7 +95,7 @@ class Gateway:
                 answer = engine.call("POST", "/volumes/create", policy.volume(asked))
                 # The engine answers with the volume of that name where there is one already.
                 if (answer.get("Labels") or {}) != policy.labels:
-                    raise Refused(f"volume {answer['Name']} is not this pipeline's")
+                    raise RefusedError(f"volume {answer['Name']} is not this pipeline's")
                 policy.volumes.add(answer["Name"])
             else:
                 body = policy.new_network(asked)
@@ -120,12 +122,12 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
     if "content-length" in headers:
         length = int(headers["content-length"])
         if not 0 <= length <= BODY_BYTES:
-            raise Refused("a request of this size")
+            raise RefusedError("a request of this size")
         return await reader.readexactly(length)
     body = b""
     while length := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
         if len(body) + length > BODY_BYTES:
-            raise Refused("a request of this size")
+            raise RefusedError("a request of this size")
         body += await reader.readexactly(length)
         await reader.readexactly(2)
     return body
@@ -145,5 +147,6 @@ def _answer(writer: asyncio.StreamWriter, status: int, body: dict[str, Any]) -> 
     text = json.dumps(body).encode()
     writer.write(
         f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n"
-        "Connection: close\r\n\r\n".encode() + text
+        "Connection: close\r\n\r\n".encode()
+        + text
     )

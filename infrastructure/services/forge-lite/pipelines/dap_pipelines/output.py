@@ -12,11 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 ILLEGAL = {
-    "include", "local_configuration", "image", "services", "stages", "before_script", "default",
-    "after_script", "variables", "cache", "workflow", "page:deploy",
+    "include",
+    "local_configuration",
+    "image",
+    "services",
+    "stages",
+    "before_script",
+    "default",
+    "after_script",
+    "variables",
+    "cache",
+    "workflow",
+    "page:deploy",
 }
 STARTING = re.compile(r"starting (?P<image>\S+) \((?P<stage>.+)\)")
-FINISHED = re.compile(r"finished in (?P<time>.+?)(?:  (?P<how>WARN|FAIL) (?P<exit>\d+) ?)?(?P<rest> after_script)?")
+FINISHED = re.compile(
+    r"finished in (?P<time>.+?)(?:  (?P<how>WARN|FAIL) (?P<exit>\d+) ?)?(?P<rest> after_script)?"
+)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,14 @@ def remove(path: Path) -> None:
 def as_user(uid: int, command: list[str]) -> str:
     """Return what a command prints that runs under a pipeline's user id, without privileges."""
     return subprocess.run(
-        command, user=uid, group=uid, extra_groups=[], capture_output=True, text=True,
-        errors="replace", check=False,
+        command,
+        user=uid,
+        group=uid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     ).stdout
 
 

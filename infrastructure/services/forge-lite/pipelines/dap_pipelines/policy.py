@@ -25,7 +25,7 @@ CONTAINER_CALLS = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The call is not allowed; the message says why."""
 
 
@@ -46,68 +46,80 @@ class Policy:
         `path` is without the version of the API.
 
         Raises:
-            Refused: the call is not allowed.
+            RefusedError: the call is not allowed.
         """
         if (method, path) in {
-            ("GET", "/_ping"), ("HEAD", "/_ping"), ("GET", "/version"),
+            ("GET", "/_ping"),
+            ("HEAD", "/_ping"),
+            ("GET", "/version"),
         }:
             return "plain"
         if method == "GET" and re.fullmatch(r"/images/[^?]+/json", path):
             return "plain"
         if (method, path) == ("POST", "/images/create") and query.get("fromImage"):
             if "fromSrc" in query:
-                raise Refused("importing images is not allowed")
+                raise RefusedError("importing images is not allowed")
             return "plain"
         for thing in ("container", "volume", "network"):
             if (method, path) == ("POST", f"/{thing}s/create"):
                 return thing
         match = re.fullmatch(r"/(containers|volumes|networks)/([^/]+)(?:/([a-z]+))?", path)
         if match is None:
-            raise Refused(f"{method} {path} is not allowed")
+            raise RefusedError(f"{method} {path} is not allowed")
         things, name, verb = match.groups()
-        owned = {
-            "containers": self.containers, "volumes": self.volumes, "networks": self.networks
-        }[things]
-        if not any(name == other or (len(name) >= 12 and other.startswith(name)) for other in owned):
-            raise Refused(f"{things[:-1]} {name} is not this pipeline's")
+        owned = {"containers": self.containers, "volumes": self.volumes, "networks": self.networks}[
+            things
+        ]
+        short = len(name) >= 12
+        if not any(name == other or (short and other.startswith(name)) for other in owned):
+            raise RefusedError(f"{things[:-1]} {name} is not this pipeline's")
         if method == "DELETE" and verb is None:
             return "plain"
         if things == "containers" and verb in CONTAINER_CALLS.get(method, ()):
             return "plain"
-        raise Refused(f"{method} {path} is not allowed")
+        raise RefusedError(f"{method} {path} is not allowed")
 
     def container(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return the body for a new container: what was asked and is allowed, and our limits.
 
         Raises:
-            Refused: it asks for a mount or network that is not the pipeline's.
+            RefusedError: it asks for a mount or network that is not the pipeline's.
         """
         host = asked.get("HostConfig") or {}
         binds = list(host.get("Binds") or [])
         for bind in binds:
             source, _, target = bind.partition(":")
             if source not in self.volumes or not target.startswith("/"):
-                raise Refused(f"volume {source} is not this pipeline's")
+                raise RefusedError(f"volume {source} is not this pipeline's")
         if host.get("Mounts") or host.get("Privileged") or host.get("Devices"):
-            raise Refused("mounts, devices and privileged containers are not allowed")
+            raise RefusedError("mounts, devices and privileged containers are not allowed")
         network = host.get("NetworkMode") or "default"
         endpoint: dict[str, Any] = {}
         if network in ("default", "bridge"):
             network = self.network
         elif network not in self.networks:
-            raise Refused(f"network {network} is not this pipeline's")
+            raise RefusedError(f"network {network} is not this pipeline's")
         else:
             given = (asked.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
             endpoint = {"Aliases": (given.get(network) or {}).get("Aliases") or []}
         body = {
             key: asked[key]
             for key in (
-                "Image", "Cmd", "Entrypoint", "Env", "WorkingDir", "User", "OpenStdin", "StdinOnce",
-                "AttachStdin", "AttachStdout", "AttachStderr",
+                "Image",
+                "Cmd",
+                "Entrypoint",
+                "Env",
+                "WorkingDir",
+                "User",
+                "OpenStdin",
+                "StdinOnce",
+                "AttachStdin",
+                "AttachStdout",
+                "AttachStderr",
             )
             if asked.get(key) is not None
         }
-        # The engine's own copy of the output would not be masked. Services keep theirs: it is asked for.
+        # The engine's own copy of the output would not be masked. Services' is asked for.
         log = "none" if asked.get("WorkingDir") else "json-file"
         memory = size_in_bytes(self.limits.memory)
         return {
@@ -134,22 +146,29 @@ class Policy:
         """Return the body for a new volume.
 
         Raises:
-            Refused: its name is not one that gitlab-ci-local gives, or it has a driver.
+            RefusedError: its name is not one that gitlab-ci-local gives, or it has a driver.
         """
         name = str(asked.get("Name", ""))
-        if not VOLUME.fullmatch(name) or asked.get("DriverOpts") or asked.get("Driver") not in (
-            None, "", "local",
+        if (
+            not VOLUME.fullmatch(name)
+            or asked.get("DriverOpts")
+            or asked.get("Driver")
+            not in (
+                None,
+                "",
+                "local",
+            )
         ):
-            raise Refused(f"volume {name} is not allowed")
+            raise RefusedError(f"volume {name} is not allowed")
         return {"Name": name, "Labels": self.labels}
 
     def new_network(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return the body for a new network.
 
         Raises:
-            Refused: its name is not one that gitlab-ci-local gives.
+            RefusedError: its name is not one that gitlab-ci-local gives.
         """
         name = str(asked.get("Name", ""))
         if not NETWORK.fullmatch(name):
-            raise Refused(f"network {name} is not allowed")
+            raise RefusedError(f"network {name} is not allowed")
         return {"Name": name, "Driver": "bridge", "Internal": True, "Labels": self.labels}

@@ -1,4 +1,4 @@
-"""Runs one pipeline: checkout, gitlab-ci-local behind its gateway, logs, state, and clearing away."""
+"""Runs one pipeline: checkout, gitlab-ci-local behind its gateway, logs, state, clearing away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import yaml
 
@@ -28,7 +28,7 @@ WRAPPER = "/opt/pipelines/container"
 BLOCK = 65536
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The pipeline was ended from outside: how, and why."""
 
     def __init__(self, status: str, reason: str) -> None:
@@ -56,7 +56,7 @@ def slot(pipeline: Pipeline, slots: int) -> Iterator[int]:
             (RUN / f"uid-{pipeline.id}").unlink()
             os.close(lock)
         return
-    raise Stopped("crashed", "no free slot")
+    raise StoppedError("crashed", "no free slot")
 
 
 def clear(pipeline: Pipeline, values: Values) -> None:
@@ -94,7 +94,7 @@ def run(project: str, number: int, values: Values) -> None:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 kill_all(uid)
                 reason = runner.keep_artifacts()
-    except Stopped as stopped:
+    except StoppedError as stopped:
         status, reason = stopped.status, stopped.reason
     except (checkout.CheckoutError, engine.EngineError, OSError) as error:
         reason = str(error)[:500]
@@ -105,10 +105,10 @@ def run(project: str, number: int, values: Values) -> None:
         prune(project, values.keep)
 
 
-def canceled(number: int) -> Stopped:
+def canceled(number: int) -> StoppedError:
     """Return the end of a pipeline that someone canceled."""
     mark = RUN / f"cancel-{number}"
-    return Stopped("canceled", f"by {mark.read_text()}" if mark.exists() else "")
+    return StoppedError("canceled", f"by {mark.read_text()}" if mark.exists() else "")
 
 
 class Runner:
@@ -129,7 +129,7 @@ class Runner:
         self._reader: output.Reader | None = None
         self._work = WORK / str(pipeline.id)
         self._other: list[str] = []
-        self._stop: Stopped | None = None
+        self._stop: StoppedError | None = None
         self._uid = -1
         self._shortened = 0.0
 
@@ -137,10 +137,9 @@ class Runner:
         """Return the final status.
 
         Raises:
-            Stopped: it was canceled or took too long.
+            StoppedError: it was canceled or took too long.
         """
-        task = asyncio.current_task()
-        assert task is not None
+        task = cast("asyncio.Task[str]", asyncio.current_task())
 
         def stop() -> None:
             self._stop = canceled(self.pipeline.id)
@@ -152,9 +151,9 @@ class Runner:
                 return await self._run(uid)
         except TimeoutError:
             hours = self.values.timeout_seconds / 3600
-            raise Stopped("failed", f"longer than the limit of {hours:g} h") from None
+            raise StoppedError("failed", f"longer than the limit of {hours:g} h") from None
         except asyncio.CancelledError:
-            raise self._stop or Stopped("canceled", "") from None
+            raise self._stop or StoppedError("canceled", "") from None
 
     async def _run(self, uid: int) -> str:
         pipeline, values = self.pipeline, self.values
@@ -180,8 +179,14 @@ class Runner:
         (source / STATE_DIR / "output").symlink_to(run / "output")
         # The innermost first: what is given away can't be entered any more.
         for path in (
-            home / STATE_DIR / "variables.yml", home / STATE_DIR, home, source / STATE_DIR, source,
-            self._work, run / "output", run,
+            home / STATE_DIR / "variables.yml",
+            home / STATE_DIR,
+            home,
+            source / STATE_DIR,
+            source,
+            self._work,
+            run / "output",
+            run,
         ):
             os.chown(path, uid, 0)
         await asyncio.to_thread(checkout.check_out, pipeline, values, source, home, uid)
@@ -200,25 +205,50 @@ class Runner:
     async def _execute(self, uid: int, source: Path, home: Path, run: Path, socket: Path) -> int:
         values = self.values
         process = await asyncio.create_subprocess_exec(
-            "node", PROGRAM, "--no-umask", "--home", str(home), "--max-job-name-padding", "0",
-            "--pull-policy", "if-not-present", "--no-artifacts-to-source",
-            "--no-shell-executor-no-image", "--default-image", values.default_image,
-            "--helper-image", engine.own_image(), "--container-executable", WRAPPER,
-            "--concurrency", str(values.concurrency),
-            cwd=source, user=uid, group=uid, extra_groups=[], umask=0o077, start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            "node",
+            PROGRAM,
+            "--no-umask",
+            "--home",
+            str(home),
+            "--max-job-name-padding",
+            "0",
+            "--pull-policy",
+            "if-not-present",
+            "--no-artifacts-to-source",
+            "--no-shell-executor-no-image",
+            "--default-image",
+            values.default_image,
+            "--helper-image",
+            engine.own_image(),
+            "--container-executable",
+            WRAPPER,
+            "--concurrency",
+            str(values.concurrency),
+            cwd=source,
+            user=uid,
+            group=uid,
+            extra_groups=[],
+            umask=0o077,
+            start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={
-                "PATH": "/usr/bin:/bin", "HOME": str(home), "FORCE_COLOR": "0",
-                "DOCKER_HOST": f"unix://{socket}", "DOCKER_API_VERSION": engine.API.lstrip("v"),
-                "DOCKER_CONFIG": str(home), "FORGE_CACHE": str(run), "LANG": "C.UTF-8",
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(home),
+                "FORCE_COLOR": "0",
+                "DOCKER_HOST": f"unix://{socket}",
+                "DOCKER_API_VERSION": engine.API.lstrip("v"),
+                "DOCKER_CONFIG": str(home),
+                "FORGE_CACHE": str(run),
+                "LANG": "C.UTF-8",
                 "TZ": "UTC",
             },
         )
-        assert process.stdout is not None
         lines = Lines(self.mask)
         continues = False
-        while block := await process.stdout.read(BLOCK):
+        stdout = cast("asyncio.StreamReader", process.stdout)
+        while block := await stdout.read(BLOCK):
             for line, complete in lines.feed(block):
                 self._take(line, continues)
                 continues = not complete
@@ -298,7 +328,8 @@ class Runner:
         self._logs[job.name].write(line)
         if written > self.values.log_bytes:
             limit = self.values.log_bytes // 1024**2
-            self._logs[job.name].write(f"{stamp} the log ends here: limit of {limit} MiB\n".encode())
+            end = f"{stamp} the log ends here: limit of {limit} MiB\n"
+            self._logs[job.name].write(end.encode())
         self._written[job.name] = written
 
     def _shorten(self) -> None:

@@ -21,7 +21,7 @@ FIRST_UID = 20000
 
 @dataclass(frozen=True)
 class JobLimits:
-    """What one container of a job may take: `memory` and `tmp` as in Compose (4g), CPUs, processes."""
+    """What one container of a job may take: memory as in Compose (4g), CPUs, processes."""
 
     memory: str
     cpus: float
@@ -87,4 +87,4 @@ def read_secrets(path: Path = SECRETS) -> tuple[dict[str, Project], dict[str, st
 
 def size_in_bytes(text: str) -> int:
     """Return a size such as 512m or 4g in bytes."""
-    return int(text[:-1]) * 1024 ** ("kmg".index(text[-1]) + 1)
+    return int(text[:-1]) << 10 * ("kmg".index(text[-1]) + 1)

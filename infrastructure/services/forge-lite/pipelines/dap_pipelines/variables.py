@@ -25,7 +25,7 @@ fi
 
 
 def predefined(pipeline: Pipeline, values: Values, images: dict[str, str]) -> dict[str, str]:
-    """Return what GitLab predefines and gitlab-ci-local would guess, and the environments' images."""
+    """Return what GitLab predefines and gitlab-ci-local would guess, and environments' images."""
     title, _, description = pipeline.message.partition("\n")
     kind, name = pipeline.ref.split("/", 2)[1:]
     project = f"{values.url}/{pipeline.project}"
@@ -68,7 +68,8 @@ def write(path: Path, plain: dict[str, str], project: Project, mask: Mask) -> No
     `plain` are the predefined ones; the project's own come beside them, secrets in files.
     """
     secret = {
-        name: value for name, value in project.environment.items()
+        name: value
+        for name, value in project.environment.items()
         if mask(value.encode()) != value.encode()
     }
     shown = {name: value for name, value in project.environment.items() if name not in secret}

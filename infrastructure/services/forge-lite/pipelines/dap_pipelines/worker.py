@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
 from dap_pipelines import engine, ownership
@@ -75,9 +75,18 @@ class Worker:
 
     def _run(self, request: dict[str, Any]) -> None:
         pipeline = Pipeline(
-            **{key: request[key] for key in (
-                "id", "project", "ref", "commit", "message", "user", "created",
-            )}
+            **{
+                key: request[key]
+                for key in (
+                    "id",
+                    "project",
+                    "ref",
+                    "commit",
+                    "message",
+                    "user",
+                    "created",
+                )
+            }
         )
         if pipeline.project not in self._values.projects:
             raise ValueError(f"no such project: {pipeline.project}")
@@ -95,10 +104,14 @@ class Worker:
         done = subprocess.run(
             ["tsp", "-n", "-L", f"p{pipeline.id}", ATTEMPT, pipeline.project, str(pipeline.id)],
             env={
-                **os.environ, "TS_SLOTS": str(self._values.slots), "TS_MAXFINISHED": "1",
-                "TS_SOCKET": str(RUN / "queue"), "TMPDIR": "/tmp",
+                **os.environ,
+                "TS_SLOTS": str(self._values.slots),
+                "TS_MAXFINISHED": "1",
+                "TS_SOCKET": str(RUN / "queue"),
             },
-            check=True, capture_output=True, text=True,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         self._queued[pipeline.id] = done.stdout.strip()
         log.info("pipeline %d of %s: queued", pipeline.id, pipeline.project)
@@ -120,19 +133,24 @@ class Worker:
             return
         dropped = subprocess.run(
             ["tsp", "-r", self._queued.get(number, "")],
-            env={**os.environ, "TS_SOCKET": str(RUN / "queue")}, capture_output=True, check=False,
+            env={**os.environ, "TS_SOCKET": str(RUN / "queue")},
+            capture_output=True,
+            check=False,
         )
         if dropped.returncode == 0:
             (RUN / f"cancel-{number}").unlink()
             load(found[0], number).end("canceled", f"by {request['user']}")
 
 
-class _Wake(FileSystemEventHandler):
+class _Wake:
+    """Wakes the worker for every file that is moved into the spool."""
+
     def __init__(self, wake: threading.Event) -> None:
         self._wake = wake
 
-    def on_moved(self, event: FileSystemEvent) -> None:
-        self._wake.set()
+    def dispatch(self, event: FileSystemEvent) -> None:
+        if event.event_type == "moved":
+            self._wake.set()
 
 
 def _number(path: Path) -> int:
