@@ -21,7 +21,7 @@ ANSWERS = {
     "defaults": {},
     "own domain": {"name": "lab", "domain": "data.example.org", "address": "192.0.2.10"},
     "own admin": {"admin_user": "ada", "admin_email": "ada+x@example.org", "admin_ssh_key": KEY},
-    "shortest": {"name": "d", "domain": "d.test", "admin_user": "a"},
+    "shortest": {"name": "d", "domain": "d.test", "admin_user": "ab"},
 }
 
 BAD = [
@@ -46,6 +46,9 @@ BAD = [
     ("admin_user", "Ada"),
     ("admin_user", "ada lovelace"),
     ("admin_user", "$HOME"),
+    ("admin_user", "a"),
+    ("admin_user", "postgres"),
+    ("admin_user", "analysis"),
     ("admin_email", "nobody"),
     ("admin_email", "a'b@example.org x"),
     ("admin_ssh_key", "AAAA"),
