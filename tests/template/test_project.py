@@ -21,7 +21,7 @@ ANSWERS = {
     "defaults": {},
     "own domain": {"name": "lab", "domain": "data.example.org", "address": "192.0.2.10"},
     "own admin": {"admin_user": "ada", "admin_email": "ada+x@example.org", "admin_ssh_key": KEY},
-    "shortest": {"name": "d", "domain": "d.test", "admin_user": "ab"},
+    "shortest": {"name": "d", "domain": "d.test", "admin_user": "abc"},
 }
 
 BAD = [
@@ -46,7 +46,7 @@ BAD = [
     ("admin_user", "Ada"),
     ("admin_user", "ada lovelace"),
     ("admin_user", "$HOME"),
-    ("admin_user", "a"),
+    ("admin_user", "ab"),
     ("admin_user", "postgres"),
     ("admin_user", "analysis"),
     ("admin_email", "nobody"),
