@@ -8,7 +8,8 @@ const user = document.getElementById("user").textContent.trim();
 async function ask(card) {
   let up = false;
   try {
-    const answer = await fetch(card.dataset.health, { cache: "no-store", signal: AbortSignal.timeout(8000) });
+    // From the origin: fetch refuses a URL with a user in it, which the page's own may have.
+    const answer = await fetch(new URL(card.dataset.health, location.origin), { cache: "no-store", signal: AbortSignal.timeout(8000) });
     up = answer.ok;
   } catch {
     up = false;
