@@ -27,6 +27,13 @@ class PortalEntry(_Model):
     description: str = ""
 
 
+class RegistryLogin(_Model):
+    """Whom the engine pushes images as; `secret` names the password."""
+
+    username: str
+    secret: str
+
+
 class Route(_Model):
     """A name behind the proxy: `https://<name>.<domain>`; `@` is the domain itself."""
 
@@ -35,6 +42,7 @@ class Route(_Model):
     auth: Literal["service", "proxy"]
     health: UrlPath | None = None
     portal: PortalEntry | None = None
+    registry: RegistryLogin | None = None
 
 
 class Stream(_Model):

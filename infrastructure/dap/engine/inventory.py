@@ -26,8 +26,6 @@ from dap.settings import Settings
 MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
 # In the tree's directory, but not of the tree: what the engine itself keeps there.
 KEEP = ["audit.log", ".build", "base/machine"]
-# Environments are published as registry.<domain>/environments/NAME (doc/architecture.md).
-_REGISTRY_ROUTE = "registry"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
 
 
@@ -151,18 +149,16 @@ def _tree(tree: Tree) -> dict[str, Any]:
 
 
 def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[str, Any]:
-    route = next((route for route in plan.routes if route.name == _REGISTRY_ROUTE), None)
-    if route is None:
+    route = next((route for route in plan.routes if route.registry), None)
+    if route is None or route.registry is None:
         return {"dap_registry": "", "dap_registry_login": {}, "dap_published": {}}
     registry = route.url.removeprefix("https://")
     here = {image.name for image in host.images}
-    users = plan.settings.users
-    login = next((user for user in users if user.admin), users[0])
     return {
         "dap_registry": registry,
         "dap_registry_login": {
-            "username": login.name,
-            "password": secrets[f"users/{login.name}/password"],
+            "username": route.registry.username,
+            "password": secrets[route.registry.secret],
         },
         "dap_published": {
             image.reference: f"{registry}/environments/{name}:{image.reference.rpartition(':')[2]}"

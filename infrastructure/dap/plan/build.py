@@ -145,6 +145,7 @@ def _routes(
             auth=route.auth,
             health=route.health,
             portal=route.portal,
+            registry=route.registry,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dap.catalogue import Catalogue, HostedFolder
-from dap.catalogue.model import Metrics, PortalEntry
+from dap.catalogue.model import Metrics, PortalEntry, RegistryLogin
 from dap.plan.images import Image, Images
 from dap.settings import Settings, Workspace
 
@@ -38,6 +38,7 @@ class Route:
     auth: str
     health: str | None
     portal: PortalEntry | None
+    registry: RegistryLogin | None
 
 
 @dataclass(frozen=True)
