@@ -7,8 +7,9 @@ from pathlib import Path
 import mlflow
 import psycopg
 from matplotlib.figure import Figure
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param
 from mlflow.models import infer_signature
+from mlflow.models.model import ModelInfo
 from mlflow.utils.time import get_current_time_millis
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import log_loss
@@ -39,6 +40,16 @@ def plot(curves: dict[str, list[float]]) -> Figure:
     return figure
 
 
+def steps(curves: dict[str, list[float]], model: ModelInfo) -> list[Metric]:
+    """Return the values of metrics over the iterations, from 0, as figures of a logged model."""
+    now = get_current_time_millis()
+    return [
+        Metric(name, value, now, step, model_id=model.model_id)
+        for name, values in curves.items()
+        for step, value in enumerate(values)
+    ]
+
+
 def main(config: Config) -> None:
     """Train on the version in DATA_VERSION and tell the next job the id of the run."""
     data_version = os.environ["DATA_VERSION"]
@@ -46,33 +57,17 @@ def main(config: Config) -> None:
         data = fetch(connection, table_name(config.data_name, data_version))
     parts = split(data, config.split)
 
-    with mlflow.start_run(run_name=run_name(), tags=run_tags(data_version)) as run:
-        mlflow.log_params(
-            {
-                **{f"model.{key}": value for key, value in config.model.items()},
-                **{f"split.{key}": value for key, value in vars(config.split).items()},
-            }
-        )
-        model = GradientBoostingClassifier(**config.model)
-        model.fit(parts.train.features, parts.train.target)
+    model = GradientBoostingClassifier(**config.model)
+    model.fit(parts.train.features, parts.train.target)
+    curves = {
+        "train_log_loss": losses(model, parts.train),
+        "validation_log_loss": losses(model, parts.validation),
+    }
+    scores = judge(model, parts.test)
 
-        curves = {
-            "train_log_loss": losses(model, parts.train),
-            "validation_log_loss": losses(model, parts.validation),
-        }
-        scores = judge(model, parts.test)
-        now = get_current_time_millis()
-        # One request for all steps; mlflow.log_metric in a loop would make one for each.
-        mlflow.MlflowClient().log_batch(
-            run.info.run_id,
-            metrics=[
-                Metric(name, value, now, step)
-                for name, values in {**curves, **{k: [v] for k, v in scores.items()}}.items()
-                for step, value in enumerate(values)
-            ],
-        )
-        mlflow.log_figure(plot(curves), "loss.png")
-        mlflow.sklearn.log_model(
+    with mlflow.start_run(run_name=run_name(), tags=run_tags(data_version)) as run:
+        # The model comes first: figures then name it, instead of being looked up for it one by one.
+        logged = mlflow.sklearn.log_model(
             model,
             name="model",
             signature=infer_signature(parts.train.features, model.predict(parts.train.features)),
@@ -82,5 +77,15 @@ def main(config: Config) -> None:
             # Named, because MLflow would load the model in a process of its own to find them.
             pip_requirements=[f"{name}=={version(name)}" for name in ("scikit-learn", "pandas")],
         )
+        # One request for all steps; mlflow.log_metric in a loop would make one for each.
+        mlflow.MlflowClient().log_batch(
+            run.info.run_id,
+            params=[
+                *(Param(f"model.{key}", str(value)) for key, value in config.model.items()),
+                *(Param(f"split.{key}", str(value)) for key, value in vars(config.split).items()),
+            ],
+            metrics=steps({**curves, **{name: [value] for name, value in scores.items()}}, logged),
+        )
+        mlflow.log_figure(plot(curves), "loss.png")
     print(f"run {run.info.run_id}:", ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
     Path("train.env").write_text(f"RUN_ID={run.info.run_id}\n", encoding="utf-8")
