@@ -89,7 +89,7 @@ class Access:
 
     def pipeline(self, project: str, number: int, file: str = "pipeline.json") -> requests.Response:
         """Request a file of a pipeline: its state, or a log or artifact that the state names."""
-        return self.request("GET", "git", f"/-/pipelines/{project}/{number}/{file}")
+        return self.request("GET", "git", f"/-/data/{project}/{number}/{file}")
 
     def run_of_commit(self, experiment: str, commit: str) -> dict[str, Any] | None:
         """Find the newest MLflow run that carries a commit as its tag; nothing if there is none."""
