@@ -58,7 +58,7 @@ def web(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def anonymous(web: requests.Session, route: Route) -> requests.Response:
     """What a route answers to somebody without a login."""
-    return web.get(route.url, timeout=30, allow_redirects=False)
+    return web.get(f"{route.url}{route.refuses}", timeout=30, allow_redirects=False)
 
 
 _results: list[dict[str, str]] = []

@@ -52,7 +52,7 @@ def steps(service: str, text: str) -> list[str]:
         count = int(json.loads(lines[-1])["changed"])
     except (IndexError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{service} printed no summary: {tail(text, 5)}") from error
-    told = [line.split(":", 1)[1].strip() for line in lines if line.startswith("changed:")]
+    told = [line.replace(": changed: ", ": ") for line in lines if ": changed: " in line]
     return told if len(told) >= count else [*told, f"{count - len(told)} more in {service}"]
 
 

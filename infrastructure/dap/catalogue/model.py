@@ -40,6 +40,7 @@ class Route(_Model):
     name: RouteName
     port: Port
     auth: Literal["service", "proxy"]
+    refuses: UrlPath = "/"
     health: UrlPath | None = None
     portal: PortalEntry | None = None
     registry: RegistryLogin | None = None

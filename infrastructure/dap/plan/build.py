@@ -143,6 +143,7 @@ def _routes(
             service=service.name,
             port=route.port,
             auth=route.auth,
+            refuses=route.refuses,
             health=route.health,
             portal=route.portal,
             registry=route.registry,

@@ -36,6 +36,7 @@ class Route:
     service: str
     port: int
     auth: str
+    refuses: str
     health: str | None
     portal: PortalEntry | None
     registry: RegistryLogin | None

@@ -200,8 +200,8 @@ class TestContent:
     module = load("dap_content")
 
     def test_steps(self) -> None:
-        text = 'changed: database a\nok: bucket b\n{"changed": 2, "ok": 1}\n'
-        assert self.module.steps("content", text) == ["database a", "1 more in content"]
+        text = 'db: changed: database a\nstore: ok: bucket b\n{"changed": 2, "ok": 1}\n'
+        assert self.module.steps("content", text) == ["db: database a", "1 more in content"]
 
     @pytest.mark.parametrize("text", ["", "Traceback", "[]", '{"ok": 1}'])
     def test_no_summary_is_an_error(self, text: str) -> None:
