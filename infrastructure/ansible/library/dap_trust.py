@@ -57,11 +57,15 @@ def hosts_text(project: str, address: str, names: list[str], present: bool) -> s
     rest = without_block(current, begin, end)
     if not present or (rest == current and all(resolves(name) for name in names)):
         return rest
-    if rest and not rest.endswith("\n"):
-        rest += "\n"
     # One name a line: some resolvers read no more than a few aliases.
     lines = "".join(f"{address} {name}\n" for name in names)
-    return f"{rest}{begin}\n{lines}{end}\n"
+    block = f"{begin}\n{lines}{end}\n"
+    if block in current:
+        # Other platforms have their blocks there too: none moves because of another.
+        return current
+    if rest and not rest.endswith("\n"):
+        rest += "\n"
+    return f"{rest}{block}"
 
 
 def put(path: Path, content: str, wanted: bool, check: bool) -> list[str]:

@@ -102,10 +102,18 @@ class TestCheck:
         system = {"ID": "fedora", "VERSION_ID": "44", "PRETTY_NAME": "Fedora 44"}
         monkeypatch.setattr(self.module, "operating_system", lambda: system)
         needs = {"cores": 10**6, "memory_mib": 10**9, "disk_gib": 10**9}
+        needs["limits"] = {"desk": {"cpus": 10**6, "memory_mib": 10**9}}
         arguments = {"project": "dap", "address": "127.0.0.1", "ports": [], **needs}
         arguments["directory"] = str(tmp_path / "tree")
         found = [p["what"] for p in self.module.check(arguments, {"running": False})]
-        for part in ("Fedora 44", "processor cores", "MiB of memory", "GiB free for"):
+        for part in (
+            "Fedora 44",
+            "processor cores",
+            "MiB of memory, ",
+            "GiB free for",
+            "desk asks for 1e+06 cpus",
+            "desk asks for 1000000000 MiB",
+        ):
             assert any(part in what for what in found), part
         assert not (tmp_path / "tree").exists()
 
@@ -217,3 +225,20 @@ class TestTrust:
         assert self.module.without_block(text, "# BEGIN x", "# END x") == (
             "127.0.0.1 a\n127.0.0.1 c\n# BEGIN y\n# END y\n"
         )
+
+    def test_a_block_stays_where_it_is(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hosts = tmp_path / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n")
+        monkeypatch.setattr(self.module, "HOSTS", hosts)
+        for platform in ("one", "two"):
+            hosts.write_text(
+                self.module.hosts_text(platform, "127.0.0.1", [f"{platform}.invalid"], present=True)
+            )
+        both = hosts.read_text()
+        assert both.index("one.invalid") < both.index("two.invalid")
+        assert self.module.hosts_text("one", "127.0.0.1", ["one.invalid"], present=True) == both
+        moved = self.module.hosts_text("one", "127.0.0.2", ["one.invalid"], present=True)
+        assert "127.0.0.2 one.invalid" in moved
+        assert "127.0.0.1 one.invalid" not in moved
