@@ -27,6 +27,7 @@ options:
   cores: {description: processors needed, type: int, required: true}
   memory_mib: {description: memory needed in MiB, type: int, required: true}
   disk_gib: {description: free disk space for a first deploy in GiB, type: int, required: true}
+  limits: {description: service → cpus and memory_mib (0 is no limit), type: dict, required: true}
 """
 
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
@@ -155,6 +156,14 @@ def check(arguments: dict[str, Any], docker: dict[str, Any]) -> list[dict[str, s
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     if memory < arguments["memory_mib"]:
         refuse(f"{memory} MiB of memory, {arguments['memory_mib']} needed", "use a larger machine")
+    # The kernel keeps some of the memory that a machine is sold with to itself.
+    whole = -(-memory // 1024) * 1024
+    for name, limit in sorted(arguments["limits"].items()):
+        remedy = f"lower it in platform.yml: the workspace {name}, or resources.{name}"
+        if limit["cpus"] > cores:
+            refuse(f"{name} asks for {limit['cpus']:g} cpus, there are {cores}", remedy)
+        if limit["memory_mib"] > whole:
+            refuse(f"{name} asks for {limit['memory_mib']} MiB of memory, {memory} there", remedy)
     deployed = Path(arguments["directory"], "compose.yml").exists()
     # Images and volumes are there already on a later deploy; what is left is room for changes.
     needed = 1 if deployed else arguments["disk_gib"]
@@ -182,6 +191,7 @@ def main() -> None:
             "cores": {"type": "int", "required": True},
             "memory_mib": {"type": "int", "required": True},
             "disk_gib": {"type": "int", "required": True},
+            "limits": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )

@@ -41,11 +41,13 @@ def deploy(
 
 
 def _pages(shown: Console, prepared: Prepared) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for route in prepared.plan.routes:
-        if route.portal:
-            table.add_row(route.portal.title, route.url, f"[dim]{route.portal.description}[/dim]")
-    shown.print(table)
-    shown.print("Log in with what [bold]make credentials[/bold] shows; prove it: make verify")
+    pages = [
+        (route.url, route.portal.title if route.portal else "Start page")
+        for route in sorted(prepared.plan.routes, key=lambda route: route.name != "@")
+        if route.portal or route.name == "@"
+    ]
+    width = max((len(url) for url, _ in pages), default=0)
+    for url, title in pages:
+        # Addresses are there to be copied: whole, and first on their line.
+        shown.print(f"{url:<{width}}  {title}", highlight=False, markup=False, soft_wrap=True)
+    shown.print("Log in with what make credentials shows; prove it: make verify", highlight=False)

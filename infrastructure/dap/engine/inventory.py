@@ -20,7 +20,7 @@ import yaml
 from dap.errors import DapError
 from dap.plan import HostPlan, Plan
 from dap.render import File, Tree
-from dap.settings import Settings
+from dap.settings import Settings, memory_bytes
 
 # What the default stack needs while it is built and idle, with little to spare.
 MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
@@ -143,9 +143,16 @@ def _tree(tree: Tree) -> dict[str, Any]:
         "dap_ports": [
             int(port["published"]) for service in services for port in service.get("ports", [])
         ],
+        "dap_limits": {name: _limits(service) for name, service in compose["services"].items()},
         "dap_targets": targets,
         "dap_upstream": sorted({service["image"] for service in services} - built),
     }
+
+
+def _limits(service: Mapping[str, Any]) -> dict[str, Any]:
+    text = str(service.get("mem_limit", "0k")).lower().removesuffix("b")
+    memory = int(text) if text.isdigit() else memory_bytes(text)
+    return {"cpus": float(service.get("cpus", 0)), "memory_mib": memory // 2**20}
 
 
 def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[str, Any]:

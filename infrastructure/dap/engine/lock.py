@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from dap.errors import DapError
+from dap.errors import InputError
 
 # What a killed deploy left running ends soon: its output goes nowhere.
 _GRACE_S = 120.0
@@ -28,7 +28,7 @@ def hold(path: Path, tell: Callable[[str], None]) -> Iterator[int]:
     Where the holder was killed, waits until what it left running has ended.
 
     Raises:
-        DapError: somebody else holds it; the message says who, where and since when.
+        InputError: somebody else holds it; the message says who, where and since when.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -49,7 +49,7 @@ def _take(file: IO[str], tell: Callable[[str], None]) -> None:
         holder = _holder(file.read())
         gone = holder.get("host") == socket.gethostname() and not _alive(int(holder["pid"]))
         if not gone or time.monotonic() > end:
-            raise DapError(
+            raise InputError(
                 f"another deploy is at work: {holder.get('who', 'unknown')} on "
                 f"{holder.get('host', 'unknown')}, process {holder.get('pid', 'unknown')}, "
                 f"since {holder.get('since', 'unknown')}",

@@ -101,6 +101,7 @@ def run_playbook(
     check: bool = False,
     lock: int | None = None,
     variables: Mapping[str, Any] | None = None,
+    tags: str = "",
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Outcome:
     """Run a playbook of `infrastructure/ansible` to its end.
@@ -113,6 +114,7 @@ def run_playbook(
         check: change nothing, tell what would change, with differences.
         lock: descriptor that the run keeps open.
         variables: for all hosts; no secrets, they stand in the command line.
+        tags: run only the tasks with this tag.
         on_event: called with each event as it happens.
 
     Raises:
@@ -123,6 +125,7 @@ def run_playbook(
     command += ["--inventory", str(inventory)]
     command += ["--check", "--diff"] if check else []
     command += ["--extra-vars", json.dumps(variables)] if variables else []
+    command += ["--tags", tags] if tags else []
     outcome = Outcome(log)
     _prepare_log(log)
     finished = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from dap.engine.inventory import write_inventory
@@ -25,15 +26,13 @@ def run(
 ) -> Outcome:
     """Bring the trees to their hosts, or with `check` tell what that would change.
 
-    New secrets are saved first, so that none is lost that a host knows.
+    New secrets are saved before a host learns them, and not before no host is refused.
 
     Raises:
         DapError: another run holds the lock, or Ansible itself failed.
     """
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     with hold(prepared.root / ".dap" / "lock", progress.say) as lock:
-        if not check:
-            prepared.vault.save()
         try:
             inventory = write_inventory(
                 prepared.work,
@@ -43,7 +42,8 @@ def run(
                 prepared.secrets,
                 verb,
             )
-            return run_playbook(
+            playbook_run = partial(
+                run_playbook,
                 prepared.root,
                 playbook,
                 inventory,
@@ -53,5 +53,11 @@ def run(
                 variables=variables,
                 on_event=progress,
             )
+            if prepared.new_secrets and playbook == "deploy" and not check:
+                outcome = playbook_run(tags="check")
+                if outcome.failures:
+                    return outcome
+                prepared.vault.save()
+            return playbook_run()
         finally:
             shutil.rmtree(prepared.work, ignore_errors=True)

@@ -101,7 +101,7 @@ class TestCheck:
     ) -> None:
         system = {"ID": "fedora", "VERSION_ID": "44", "PRETTY_NAME": "Fedora 44"}
         monkeypatch.setattr(self.module, "operating_system", lambda: system)
-        needs = {"cores": 10**6, "memory_mib": 10**9, "disk_gib": 10**9}
+        needs: dict[str, object] = {"cores": 10**6, "memory_mib": 10**9, "disk_gib": 10**9}
         needs["limits"] = {"desk": {"cpus": 10**6, "memory_mib": 10**9}}
         arguments = {"project": "dap", "address": "127.0.0.1", "ports": [], **needs}
         arguments["directory"] = str(tmp_path / "tree")
