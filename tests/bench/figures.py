@@ -234,7 +234,7 @@ def push_small(path: Path, session: requests.Session) -> Push:
         asked = next(filter(None, map(ASKED.search, push.stderr)), None)
         if asked is None:
             raise RuntimeError("the push started no pipeline")
-        base = f"https://git.{PLATFORM.domain}/-/pipelines/{REPOSITORY}/{asked[1]}"
+        base = f"https://git.{PLATFORM.domain}/-/data/{REPOSITORY}/{asked[1]}"
         first: list[float] = []
 
         def ended() -> dict[str, Any] | None:
