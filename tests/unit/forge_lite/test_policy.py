@@ -12,7 +12,7 @@ def policy() -> Policy:
     made = Policy({"dap.pipeline": "7", "dap.platform": "dap"}, "dap_edge", JobLimits("4g", 2, 99))
     made.volumes.add("gcl-a-1-build")
     made.containers.add(CONTAINER)
-    made.networks.add("gitlab-ci-local-1")
+    made.networks["e" * 64] = "gitlab-ci-local-1"
     return made
 
 
@@ -94,6 +94,26 @@ def test_what_a_pipeline_needs_is_allowed(
     policy: Policy, method: str, path: str, kind: str
 ) -> None:
     assert policy.check(method, path, {}) == kind
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gcl-a-1-buil", "gcl-a-1-build-2"],
+)
+def test_a_name_that_resembles_a_volumes_is_refused(policy: Policy, name: str) -> None:
+    with pytest.raises(RefusedError):
+        policy.check("DELETE", f"/volumes/{name}", {})
+
+
+@pytest.mark.parametrize("network", ["gitlab-ci-local-1", "e" * 64, "e" * 12])
+def test_what_was_deleted_is_not_the_pipelines_any_more(policy: Policy, network: str) -> None:
+    policy.container({"HostConfig": {"NetworkMode": "gitlab-ci-local-1"}})
+    policy.check("DELETE", f"/networks/{network}", {})
+    with pytest.raises(RefusedError):
+        policy.container({"HostConfig": {"NetworkMode": "gitlab-ci-local-1"}})
+    policy.check("DELETE", "/volumes/gcl-a-1-build", {})
+    with pytest.raises(RefusedError):
+        policy.container({"HostConfig": {"Binds": ["gcl-a-1-build:/builds"]}})
 
 
 def test_importing_an_image_is_refused(policy: Policy) -> None:

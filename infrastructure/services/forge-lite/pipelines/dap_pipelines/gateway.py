@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dap_pipelines import engine
 from dap_pipelines.policy import Policy, RefusedError
@@ -16,10 +16,17 @@ from dap_pipelines.values import ENGINE_SOCKET
 HEAD_BYTES = 65536
 BODY_BYTES = 4 * 1024 * 1024
 BLOCK = 65536
+# The engine would also read the fields of a form from a body, where the policy does not look.
+CONTENT_TYPES = {"application/json", "application/x-tar"}
+PASSED = {"host", "content-length", "transfer-encoding", "x-registry-auth"}
 
 
 class Gateway:
-    """Serves one pipeline; each connection carries one request."""
+    """Serves one pipeline; each connection carries one request.
+
+    The engine gets a head that is written anew from what the policy saw, and no byte beyond the
+    request: it keeps connections open, so whatever follows would be a call that nobody checked.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -45,33 +52,38 @@ class Gateway:
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        request, *lines = head.rstrip("\r\n").split("\r\n")
-        method, target, _ = request.split(" ")
-        headers = [
-            (key.strip().lower(), value.strip())
-            for key, _, value in (line.partition(":") for line in lines)
-        ]
+        request, headers = _head(await reader.readuntil(b"\r\n\r\n"))
+        method, target, version = request.split(" ")
+        if not version.startswith("HTTP/1."):
+            raise RefusedError(f"{version} instead of HTTP/1.1")
         url = urlsplit(target)
         path = unquote(re.sub(r"^/v1\.[0-9]+(?=/)", "", url.path))
         if ".." in path.split("/"):
             raise RefusedError("a path with ..")
-        kind = self.policy.check(method, path, dict(parse_qsl(url.query, keep_blank_values=True)))
+        pairs = parse_qsl(url.query, keep_blank_values=True)
+        query = dict(pairs)
+        if len(query) != len(pairs):
+            raise RefusedError("a parameter that is given twice")
+        kind = self.policy.check(method, path, query)
         if kind != "plain":
-            asked = json.loads(await _body(reader, dict(headers)))
+            asked = json.loads(await _body(reader, headers))
             status, answer = await asyncio.to_thread(self._create, kind, asked)
             _answer(writer, status, answer)
             return
-        upgrade = any(key == "upgrade" for key, _ in headers)
-        kept = [(key, value) for key, value in headers if upgrade or key != "connection"]
-        if not upgrade:
-            kept.append(("connection", "close"))
+        upgrade = "upgrade" in headers and method == "POST" and path.endswith("/attach")
+        kept = {key: value for key, value in headers.items() if key in PASSED}
+        if headers.get("content-type") in CONTENT_TYPES:
+            kept["content-type"] = headers["content-type"]
+        kept |= {"connection": "Upgrade", "upgrade": "tcp"} if upgrade else {"connection": "close"}
+        text = "".join(f"{key}: {value}\r\n" for key, value in kept.items())
+        asked_for = f"/{engine.API}{quote(path)}?{urlencode(query)}"
         upstream_reader, upstream_writer = await asyncio.open_unix_connection(
             ENGINE_SOCKET, limit=HEAD_BYTES
         )
         try:
-            text = "".join(f"{key}: {value}\r\n" for key, value in kept)
-            upstream_writer.write(f"{request}\r\n{text}\r\n".encode("latin-1"))
+            upstream_writer.write(f"{method} {asked_for} HTTP/1.1\r\n{text}\r\n".encode("latin-1"))
+            if upgrade and not await _upgraded(upstream_reader, writer):
+                return
             upward = asyncio.create_task(_copy(reader, upstream_writer))
             try:
                 await _copy(upstream_reader, writer)
@@ -86,7 +98,7 @@ class Gateway:
             if kind == "container":
                 answer = engine.call("POST", "/containers/create", policy.container(asked))
                 policy.containers.add(answer["Id"])
-                if answer and asked_network(asked) in policy.networks:
+                if policy.has_network(asked_network(asked)):
                     # Beside its services' network, a job has the one that all jobs have.
                     engine.call(
                         "POST", f"/networks/{policy.network}/connect", {"Container": answer["Id"]}
@@ -100,7 +112,7 @@ class Gateway:
             else:
                 body = policy.new_network(asked)
                 answer = engine.call("POST", "/networks/create", body)
-                policy.networks |= {answer["Id"], body["Name"]}
+                policy.networks[answer["Id"]] = body["Name"]
         except engine.EngineError as error:
             return error.status, _decoded(str(error))
         return 201, answer
@@ -116,6 +128,38 @@ def _decoded(text: str) -> dict[str, Any]:
         return dict(json.loads(text))
     except ValueError:
         return {"message": text}
+
+
+def _head(data: bytes) -> tuple[str, dict[str, str]]:
+    """Return the request line and the headers of a head, their names in lower case.
+
+    Raises:
+        RefusedError: it could be read in two ways.
+    """
+    first, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    headers: dict[str, str] = {}
+    for line in lines:
+        key, colon, value = line.partition(":")
+        if not colon or not re.fullmatch(r"[A-Za-z0-9-]+", key) or key.lower() in headers:
+            raise RefusedError(f"the header {key!r}")
+        headers[key.lower()] = value.strip()
+    if not all(text.isprintable() for text in (first, *headers.values())):
+        raise RefusedError("control characters in the head of a request")
+    if {"content-length", "transfer-encoding"} <= set(headers):
+        raise RefusedError("two lengths of a body")
+    return first, headers
+
+
+async def _upgraded(upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Pass on the engine's answer to an upgrade: whether the connection is a container's now."""
+    head = await upstream.readuntil(b"\r\n\r\n")
+    writer.write(head)
+    if head.split(b" ", 2)[1] == b"101":
+        return True
+    length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+    writer.write(await upstream.readexactly(int(length[1]) if length else 0))
+    await writer.drain()
+    return False
 
 
 async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:

@@ -31,14 +31,17 @@ class RefusedError(Exception):
 
 @dataclass
 class Policy:
-    """The policy of one pipeline, and what it has made so far (ids and names)."""
+    """The policy of one pipeline, and what it has made so far.
+
+    Containers are known by id, volumes by name, networks by both (id and name).
+    """
 
     labels: dict[str, str]
     network: str
     limits: JobLimits
     containers: set[str] = field(default_factory=set)
     volumes: set[str] = field(default_factory=set)
-    networks: set[str] = field(default_factory=set)
+    networks: dict[str, str] = field(default_factory=dict)
 
     def check(self, method: str, path: str, query: dict[str, str]) -> str:
         """Return the kind of a call: plain, or what is made (container, volume, network).
@@ -67,17 +70,31 @@ class Policy:
         if match is None:
             raise RefusedError(f"{method} {path} is not allowed")
         things, name, verb = match.groups()
-        owned = {"containers": self.containers, "volumes": self.volumes, "networks": self.networks}[
-            things
-        ]
-        short = len(name) >= 12
-        if not any(name == other or (short and other.startswith(name)) for other in owned):
+        known = {
+            "containers": self.containers,
+            "volumes": self.volumes,
+            "networks": {*self.networks, *self.networks.values()},
+        }[things]
+        # The engine takes the start of an id for the id.
+        start = re.fullmatch(r"[0-9a-f]{12,63}", name) and things != "volumes"
+        meant = {other for other in known if name == other or (start and other.startswith(name))}
+        if not meant:
             raise RefusedError(f"{things[:-1]} {name} is not this pipeline's")
         if method == "DELETE" and verb is None:
+            self._forget(things, meant)
             return "plain"
         if things == "containers" and verb in CONTAINER_CALLS.get(method, ()):
             return "plain"
         raise RefusedError(f"{method} {path} is not allowed")
+
+    def _forget(self, things: str, names: set[str]) -> None:
+        # Another pipeline may make a volume or network of that name next.
+        if things == "volumes":
+            self.volumes -= names
+        elif things == "networks":
+            self.networks = {
+                key: name for key, name in self.networks.items() if not {key, name} & names
+            }
 
     def container(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return the body for a new container: what was asked and is allowed, and our limits.
@@ -97,7 +114,7 @@ class Policy:
         endpoint: dict[str, Any] = {}
         if network in ("default", "bridge"):
             network = self.network
-        elif network not in self.networks:
+        elif not self.has_network(network):
             raise RefusedError(f"network {network} is not this pipeline's")
         else:
             given = (asked.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
@@ -142,6 +159,10 @@ class Policy:
             "NetworkingConfig": {"EndpointsConfig": {network: endpoint}},
         }
 
+    def has_network(self, network: str) -> bool:
+        """Return whether a network, by id or name, is one that this pipeline made."""
+        return network in self.networks or network in self.networks.values()
+
     def volume(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return the body for a new volume.
 
@@ -171,4 +192,10 @@ class Policy:
         name = str(asked.get("Name", ""))
         if not NETWORK.fullmatch(name):
             raise RefusedError(f"network {name} is not allowed")
-        return {"Name": name, "Driver": "bridge", "Internal": True, "Labels": self.labels}
+        return {
+            "Name": name,
+            "Driver": "bridge",
+            "Internal": True,
+            "CheckDuplicate": True,
+            "Labels": self.labels,
+        }

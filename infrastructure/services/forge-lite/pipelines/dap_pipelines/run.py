@@ -283,7 +283,8 @@ class Runner:
             self.pipeline.save()
         else:
             # The mark stays in the middle of a line where the output before had no line end.
-            self._log(job, event.text.replace("<gclShellPromptPlaceholder>", " $"))
+            text = event.text.replace("<gclShellPromptPlaceholder>", " $")
+            self._log(job, text.replace(f"{WRAPPER} ", "") if event.kind == "note" else text)
 
     def _events(self) -> output.Reader:
         if self._reader is None:

@@ -99,9 +99,16 @@ class Log {
     this.bytes = 0;
     this.text = make("pre", { tabIndex: 0, role: "log", ariaLabel: "Log" });
     this.decoder = new TextDecoder();
+    this.pending = Promise.resolve();
   }
 
-  async update() {
+  // One at a time: two that start from the same byte would both add what follows.
+  update() {
+    this.pending = this.pending.catch(() => {}).then(() => this.more());
+    return this.pending;
+  }
+
+  async more() {
     const answer = await fetch(this.address, { headers: { Range: `bytes=${this.bytes}-` }, cache: "no-store" });
     if (answer.status !== 206 && answer.status !== 200) return;
     let data = new Uint8Array(await answer.arrayBuffer());
