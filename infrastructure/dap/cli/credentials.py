@@ -64,7 +64,8 @@ def credentials(
     typer.echo("\n\n".join(_text(each) for each in shown))
     if not settings.tls.certificate:
         typer.echo(
-            "\nBrowsers trust the pages once they have the CA: dap credentials --ca > ca.pem"
+            "\nBrowsers trust the pages once they have the CA: "
+            ".venv/bin/dap credentials --ca > ca.pem"
         )
 
 

@@ -50,8 +50,15 @@ def plan(
 def _diffs(shown: Console, outcome: Outcome) -> None:
     from rich.syntax import Syntax
 
+    told: set[str] = set()
     for step in outcome.steps:
         for text in step.diffs.values():
-            # A file that is new in whole is told by its name alone.
-            if text and not text.splitlines()[2].startswith("@@ -0,0"):
+            _, _, body = text.partition("\n@@")
+            # A file that is new in whole is told by its name alone, and so is a copy of another.
+            if not body or body.startswith(" -0,0") or body in told:
+                continue
+            told.add(body)
+            if shown.is_terminal:
                 shown.print(Syntax(text, "diff", background_color="default", word_wrap=True))
+            else:
+                shown.print(text, markup=False, highlight=False, soft_wrap=True)

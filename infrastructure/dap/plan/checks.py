@@ -64,7 +64,7 @@ def check_plan(plan: Plan) -> None:
     Raises:
         InputError: names the file and key of each problem.
     """
-    _refuse([*_names_in_settings(plan)])
+    _refuse([*_names_in_settings(plan), *_taken_names(plan)])
     problems = [
         *_needs(plan),
         *_secrets(plan),
@@ -93,6 +93,30 @@ def _names_in_settings(plan: Plan) -> Iterable[Problem]:
             yield plan.settings.problem(
                 ("images", "overrides", name), "is no image", choice(name, images)
             )
+
+
+def _taken_names(plan: Plan) -> Iterable[Problem]:
+    """Names of people, projects and workspaces that a service has already."""
+    resources = [
+        each for each_folder in plan.folders.values() for each in each_folder.options.resources
+    ]
+    accounts = {name for each in resources for name in (each.name, each.owner) if name}
+    named: dict[str, set[str]] = {}
+    for name, folder in [
+        *((service.name, service.folder) for service in plan.services),
+        *((route.name, route.folder) for route in plan.routes),
+    ]:
+        named.setdefault(name, set()).add(folder)
+    served = {name for name, folders in named.items() if len(folders) > 1}
+    for section, taken in (("users", accounts), ("projects", accounts), ("workspaces", served)):
+        for index, entry in enumerate(getattr(plan.settings, section)):
+            if entry.name in taken:
+                yield plan.settings.problem(
+                    (section, index, "name"),
+                    "is the name of a service",
+                    f"any but {', '.join(sorted(taken))}",
+                    entry.name,
+                )
 
 
 def _needs(plan: Plan) -> Iterable[str]:
@@ -139,13 +163,11 @@ def _secrets(plan: Plan) -> Iterable[str]:
 
 def _routes(plan: Plan) -> Iterable[str]:
     owner: dict[str, str] = {}
-    workspaces = {workspace.name for workspace in plan.settings.workspaces}
     for route in plan.routes:
         mine = f"{route.folder}/compose.yml: services.{route.service} (host {route.host})"
         other = owner.setdefault(route.name, mine)
         if other != mine:
-            hint = "; give the workspace another name" if route.name in workspaces else ""
-            yield f"{mine}: x-dap.routes: '{route.name}' is taken by {other}{hint}"
+            yield f"{mine}: x-dap.routes: '{route.name}' is taken by {other}"
 
 
 def _host(plan: Plan, host: HostPlan) -> Iterable[str]:

@@ -53,7 +53,8 @@ class Vault:
         value = self._given.get(name, self._values.get(name))
         if value is None:
             raise DapError(
-                f"secret {name}: there is none", f"make it by a deploy, or: dap secret {name}"
+                f"secret {name}: there is none",
+                f"make it by a deploy, or: .venv/bin/dap secret {name}",
             )
         return value
 
@@ -84,7 +85,7 @@ class Vault:
         if typed:
             raise InputError(
                 "\n".join(f"secret {name}: is missing and can't be made" for name in typed),
-                "type it in: " + "; ".join(f"dap secret {name}" for name in typed),
+                "type it in: " + "; ".join(f".venv/bin/dap secret {name}" for name in typed),
             )
         for name in missing:
             self._values[name] = make(specs[name])
