@@ -10,7 +10,10 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+
+SHARED = (Path("/tmp"), Path("/dev/shm"))  # noqa: S108  what others leave there is deleted
 
 
 def take(path: Path, mode: int = 0o700) -> None:
@@ -25,10 +28,12 @@ def take(path: Path, mode: int = 0o700) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a tree that someone else owns, if it is there."""
-    if path.is_symlink() or path.exists():
+    """Delete a tree or file that someone else owns, if it is there; links are not followed."""
+    if path.is_dir() and not path.is_symlink():
         take(path)
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def as_user(uid: int, command: list[str]) -> str:
@@ -48,3 +53,16 @@ def as_user(uid: int, command: list[str]) -> str:
 def kill_all(uid: int) -> None:
     """Kill every process of a user id."""
     as_user(uid, ["/bin/sh", "-c", "kill -9 -1"])
+
+
+def end_user(uid: int, shared: Iterable[Path] = SHARED) -> None:
+    """Kill every process of a user id, then delete what it left where everybody may write.
+
+    gitlab-ci-local leaves the files of its variables there, secrets among them, and the next
+    pipeline of this user id may be another project's.
+    """
+    kill_all(uid)
+    for folder in shared:
+        for path in folder.iterdir():
+            if path.lstat().st_uid == uid:
+                remove(path)

@@ -17,7 +17,7 @@ import yaml
 from dap_pipelines import artifacts, checkout, engine, output, variables
 from dap_pipelines.gateway import Gateway
 from dap_pipelines.mask import Lines, Mask
-from dap_pipelines.ownership import as_user, kill_all, remove
+from dap_pipelines.ownership import as_user, end_user, kill_all, remove
 from dap_pipelines.policy import Policy
 from dap_pipelines.state import Job, Pipeline, load, prune, slug
 from dap_pipelines.values import FIRST_UID, RUN, WORK, Project, Values, read_secrets
@@ -49,10 +49,10 @@ def slot(pipeline: Pipeline, slots: int) -> Iterator[int]:
         uid = FIRST_UID + number
         (RUN / f"uid-{pipeline.id}").write_text(str(uid))
         try:
-            kill_all(uid)
+            end_user(uid)
             yield uid
         finally:
-            kill_all(uid)
+            end_user(uid)
             (RUN / f"uid-{pipeline.id}").unlink()
             os.close(lock)
         return
@@ -389,7 +389,7 @@ def abandon(project: str, number: int, values: Values) -> None:
     pipeline = load(project, number)
     mark = RUN / f"uid-{number}"
     if mark.exists():
-        kill_all(int(mark.read_text()))
+        end_user(int(mark.read_text()))
         mark.unlink()
     clear(pipeline, values)
     pipeline.end("crashed", "its runner was lost")
