@@ -191,7 +191,7 @@ def test_a_host_without_workspaces_or_jobs_builds_no_environments(project: Proje
             r"workspaces\[0\]\.environment: is no environment; allowed: python \(nearest\), base",
         ),
         ({"workspaces": [{"memory": "512m"}]}, r"workspaces\[0\]\.memory: .*python needs 1g"),
-        ({"workspaces": [{"name": "app"}]}, rr"workspaces\[0\].name: is the name of a service"),
+        ({"workspaces": [{"name": "app"}]}, r"workspaces\[0\].name: is the name of a service"),
         ({"workspaces": [{"ssh_port": 443}]}, r"x-dap\.streams: port 443 is taken by ports.https"),
         ({"resources": {"ap": {"cpus": 1}}}, r"resources\.ap: is no service; allowed: app \(near"),
         ({"images": {"overrides": {"stroe": "x"}}}, r"overrides\.stroe: is no image; .*store"),
