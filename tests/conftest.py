@@ -6,7 +6,14 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 # The platform is removed by the last file.
-ORDER = ["test_run", "test_access", "test_workspace", "test_deploy", "test_destroy"]
+ORDER = [
+    "test_run",
+    "test_access",
+    "test_workspace",
+    "test_deploy",
+    "test_refusals",
+    "test_destroy",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

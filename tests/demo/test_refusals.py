@@ -1,0 +1,95 @@
+"""What only the host can refuse: one message, exit status 2, and nothing is changed on it."""
+
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo.project import clean_environment
+from tests.demo.conftest import Platform
+
+NAME = "dap-refused"
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def ports() -> list[int]:
+    """Ports of this machine that nothing uses."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+    numbers = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return numbers
+
+
+@pytest.fixture
+def other(platform: Platform, ports: list[int], tmp_path: Path) -> Path:
+    """A second project of another name with ports of its own, never deployed."""
+    root = tmp_path / "project"
+    unwanted = shutil.ignore_patterns(".git", ".venv", ".dap", "vault.yml")
+    shutil.copytree(platform.project.path, root, ignore=unwanted)
+    numbers = dict(zip(("http", "https", "ssh", "postgres"), ports[:4], strict=True))
+    text = (root / "platform.yml").read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("name:", "ports:"))]
+    text = "\n".join([f"name: {NAME}", f"ports: {numbers}", *kept, ""])
+    text = re.sub(r"ssh_port: \d+", f"ssh_port: {ports[4]}", text)
+    (root / "platform.yml").write_text(text)
+    return root
+
+
+@pytest.fixture
+def refused(platform: Platform, other: Path, tmp_path: Path) -> Refused:
+    """Deploys the second project after an edit; what was said on being refused."""
+    home = tmp_path / "home"
+    home.mkdir()
+    dap = platform.project.path / ".venv" / "bin" / "dap"
+
+    def run(old: str = "", new: str = "") -> str:
+        file = other / "platform.yml"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        before = Path("/etc/hosts").read_text()
+        done = subprocess.run(
+            [str(dap), "--project", str(other), "deploy"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**clean_environment(), "HOME": str(home)},
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 2, said
+        assert not (other / "infrastructure" / "secrets" / "vault.yml").exists()
+        assert list(home.rglob("*.key")) == []
+        assert not Path("/srv/dap", NAME).exists()
+        label = f"com.docker.compose.project={NAME}"
+        assert platform.docker.containers.list(all=True, filters={"label": label}) == []
+        assert platform.docker.volumes.list(filters={"label": label}) == []
+        assert Path("/etc/hosts").read_text() == before
+        return said
+
+    return run
+
+
+def test_a_port_in_use(ports: list[int], refused: Refused) -> None:
+    with socket.create_server(("127.0.0.1", ports[1])):
+        said = refused()
+    assert f"port {ports[1]} on 127.0.0.1 is in use by " in said
+    assert "change ports or address in platform.yml" in said
+
+
+def test_a_port_of_another_platform(platform: Platform, ports: list[int], refused: Refused) -> None:
+    said = refused(str(ports[2]), str(platform.project.ssh_port))
+    assert f"port {platform.project.ssh_port} on " in said
+    assert f"is in use by container {platform.name}-nginx-proxy" in said
+
+
+def test_more_than_the_host_has(refused: Refused) -> None:
+    said = refused("cpus: 2, memory: 4g", "cpus: 1000, memory: 900000g")
+    assert "admin-python asks for 1000 cpus, there are " in said
+    assert "admin-python asks for 921600000 MiB of memory, " in said
+    assert "lower it in platform.yml: the workspace admin-python" in said
