@@ -109,10 +109,12 @@ class Log {
   }
 
   async more() {
-    const answer = await fetch(this.address, { headers: { Range: `bytes=${this.bytes}-` }, cache: "no-store" });
+    // With the last byte that is here, or a log that has not grown would be answered as an error.
+    const from = Math.max(0, this.bytes - 1);
+    const answer = await fetch(this.address, { headers: { Range: `bytes=${from}-` }, cache: "no-store" });
     if (answer.status !== 206 && answer.status !== 200) return;
-    let data = new Uint8Array(await answer.arrayBuffer());
-    if (answer.status === 200) data = data.slice(this.bytes);
+    const whole = new Uint8Array(await answer.arrayBuffer());
+    const data = whole.slice(answer.status === 200 ? this.bytes : this.bytes - from);
     this.bytes += data.length;
     const end = this.text.scrollHeight - this.text.scrollTop - this.text.clientHeight < 40;
     const added = this.decoder.decode(data, { stream: true })

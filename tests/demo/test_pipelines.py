@@ -1,0 +1,166 @@
+"""Pipelines that end badly, and jobs that want more than is theirs."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from demo.access import await_result
+from demo.flow import ASKED, PIPELINE_ENDS
+from demo.project import REPOSITORY, clean_environment
+from tests.demo.conftest import Platform
+
+NOSY = r"""
+  - test ! -e /var/run/docker.sock
+  - for host in postgres-service postgres-data minio mlflow registry git-web; do
+      ! getent hosts "$host";
+    done
+  - "! mount -t tmpfs none /mnt"
+  - cat "$NETRC"; base64 -w0 "$NETRC"
+"""
+
+
+class Branch:
+    """A repository of its own whose `.gitlab-ci.yml` is pushed to a branch."""
+
+    def __init__(self, platform: Platform, path: Path) -> None:
+        self.platform = platform
+        self.path = path
+        self.ssh = ["ssh", *platform.project.ssh_options]
+        self.git("init", "--quiet", "--initial-branch", path.name)
+
+    def git(self, *arguments: str) -> str:
+        identity = {
+            f"GIT_{role}_{what}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", "Test"), ("EMAIL", "test@dap.localhost"))
+        }
+        environment = clean_environment() | identity | {"GIT_SSH_COMMAND": " ".join(self.ssh)}
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def push(self, script: str, job: str = "job") -> int:
+        """Push a pipeline of one job; its number."""
+        text = f'"{job}":\n image: $DAP_ENVIRONMENT_BASE\n script:{script}\n'
+        (self.path / ".gitlab-ci.yml").write_text(text)
+        self.git("add", ".gitlab-ci.yml")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "A test")
+        port, domain = self.platform.project.ssh_port, self.platform.domain
+        remote = f"ssh://git@git.{domain}:{port}/{REPOSITORY}"
+        answer = self.git("push", remote, f"HEAD:{self.path.name}")
+        asked = ASKED.search(answer)
+        assert asked, answer
+        return int(asked[1])
+
+    def ask(self, *words: str) -> str:
+        """Say something to the forge over SSH; what it answered."""
+        port, host = str(self.platform.project.ssh_port), f"git@git.{self.platform.domain}"
+        command = [*self.ssh, "-p", port, host, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def until(self, number: int, states: set[str]) -> dict[str, Any]:
+        """Wait for a pipeline to be in one of these states; what is known of it then."""
+
+        def look() -> dict[str, Any] | None:
+            answer = self.platform.admin.pipeline(REPOSITORY, number)
+            found: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+            return found if found.get("status") in states else None
+
+        return await_result(f"pipeline {number} in {states}", look, 60)
+
+    def container(self, number: int) -> str:
+        """Wait for the running container of a pipeline's job; its id."""
+
+        def look() -> str | None:
+            label: dict[str, Any] = {"label": f"dap.pipeline={number}"}
+            found = self.platform.docker.containers.list(filters=label)
+            return next((c.id for c in found if c.attrs["Config"]["WorkingDir"]), None)
+
+        return await_result(f"container of pipeline {number}", look, 30)
+
+    def nothing_left(self, number: int) -> None:
+        """Fail unless the pipeline's containers, networks, volumes and secrets are gone."""
+        label: dict[str, Any] = {"label": f"dap.pipeline={number}"}
+        engine = self.platform.docker
+        assert engine.containers.list(all=True, filters=label) == []
+        assert engine.networks.list(filters=label) == []
+        assert engine.volumes.list(filters=label) == []
+        shared = self.platform.execute("pipelines", "ls", "-A", "/tmp", "/dev/shm")
+        assert "gitlab-ci-local" not in shared
+
+
+@pytest.fixture
+def branch(platform: Platform, tmp_path: Path, request: pytest.FixtureRequest) -> Branch:
+    path = tmp_path / f"{request.node.name.replace('_', '-')}-{uuid4().hex[:8]}"
+    path.mkdir()
+    return Branch(platform, path)
+
+
+def test_a_canceled_pipeline_says_so_and_leaves_nothing(branch: Branch) -> None:
+    number = branch.push(" [sleep 300]")
+    branch.container(number)
+    branch.ask("pipeline", "cancel", str(number))
+    assert branch.until(number, PIPELINE_ENDS)["status"] == "canceled"
+    branch.nothing_left(number)
+
+
+def test_a_runner_that_dies_leaves_a_crashed_pipeline(branch: Branch) -> None:
+    number = branch.push(" [sleep 300]")
+    branch.container(number)
+    pid = branch.platform.execute("pipelines", "cat", f"/run/pipelines/pid-{number}")
+    branch.platform.execute("pipelines", "kill", "-9", pid.strip())
+    pipeline = branch.until(number, PIPELINE_ENDS)
+    assert pipeline["status"] == "crashed"
+    assert pipeline["reason"]
+    branch.nothing_left(number)
+
+
+def test_a_job_reaches_nothing_of_the_platforms_inside_and_shows_no_secret(branch: Branch) -> None:
+    number = branch.push(NOSY, job="nosy $(touch /tmp/made-by-a-name)")
+    pipeline = branch.until(number, PIPELINE_ENDS)
+    log = branch.platform.admin.pipeline(REPOSITORY, number, pipeline["jobs"][0]["log"]).text
+    assert pipeline["status"] == "success", log
+    assert log.count("[masked]") >= 2
+    assert not [secret for secret in branch.platform.secrets() if secret in log]
+    branch.nothing_left(number)
+    made = branch.platform.execute("pipelines", "ls", "-A", "/tmp")
+    assert "made-by-a-name" not in made
+
+
+def test_what_runs_shows_no_secret_to_who_looks_at_the_engine(branch: Branch) -> None:
+    number = branch.push(" [sleep 300]")
+    container = branch.platform.docker.containers.get(branch.container(number))
+    commands = b"".join(
+        path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()
+    ).decode(errors="replace")
+    seen = str(container.attrs) + commands
+    branch.ask("pipeline", "cancel", str(number))
+    branch.until(number, PIPELINE_ENDS)
+    assert not [secret for secret in branch.platform.secrets() if secret in seen]
+    assert container.attrs["HostConfig"]["CapDrop"] == ["ALL"]
+    assert not [mount for mount in container.attrs["Mounts"] if mount["Type"] != "volume"]
+
+
+def test_pages_of_pipelines_need_a_login(platform: Platform) -> None:
+    number = platform.outcome.number
+    assert platform.anonymous.pipeline(REPOSITORY, number).status_code == 401
+    page = platform.anonymous.request("GET", "git", f"/-/pipelines/{REPOSITORY}/{number}")
+    assert page.status_code == 401
+
+
+def test_every_card_of_the_start_page_is_up(platform: Platform) -> None:
+    for route in platform.plan["routes"]:
+        if route["portal"] and route["health"]:
+            answer = platform.admin.request("GET", "", f"/health/{route['name']}")
+            assert answer.status_code == 200, route["name"]
