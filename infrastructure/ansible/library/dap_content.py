@@ -7,11 +7,12 @@ In this order, since a service may need its database to get well.
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dap_host import CommandError, compose, json_lines, output, run, tail
+from ansible.module_utils.dap_host import CommandError, compose, output, run, tail
 
 DOCUMENTATION = """
 module: dap_content
@@ -32,6 +33,8 @@ options:
 """
 
 INTERVAL_S = 0.5
+# End of a running container's status: (healthy), (unhealthy) or (health: starting).
+HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 
 
 class UnwellError(Exception):
@@ -65,14 +68,19 @@ def run_task(directory: str, service: str, check: bool) -> list[str]:
     return steps(service, ran.stdout)
 
 
-def unwell(directory: str) -> dict[str, str]:
+def unwell(project: str) -> dict[str, str]:
     """Return service → state of those that don't run or are not (yet) healthy."""
-    containers = json_lines(output(compose(directory, "ps", "--all", "--format", "json")))
-    return {
-        c["Service"]: c["Health"] or c["State"]
-        for c in containers
-        if c["State"] != "running" or c["Health"] not in ("", "healthy")
-    }
+    label = "label=com.docker.compose"
+    filters = ["--filter", f"{label}.project={project}", "--filter", f"{label}.oneoff=False"]
+    # Docker itself answers in a tenth of the time that Compose takes for the same.
+    line = '{{.Label "com.docker.compose.service"}} {{.State}} {{.Status}}'
+    listing = output(["docker", "ps", "--all", *filters, "--format", line])
+    found = {}
+    for service, state, status in (each.split(" ", 2) for each in listing.splitlines()):
+        health = HEALTH.search(status)
+        if state != "running" or (health and health[1] != "healthy"):
+            found[service] = health[1] if health else state
+    return found
 
 
 def story(directory: str, service: str) -> str:
@@ -85,10 +93,10 @@ def story(directory: str, service: str) -> str:
     return f"--- {service}\n{checked}{tail(log.stdout + log.stderr, 10)}"
 
 
-def wait_for_health(directory: str, timeout_s: float) -> None:
+def wait_for_health(project: str, directory: str, timeout_s: float) -> None:
     """Wait until all services are healthy; raises UnwellError if they are not in time."""
     end = time.monotonic() + timeout_s
-    while waiting := unwell(directory):
+    while waiting := unwell(project):
         if time.monotonic() > end:
             states = ", ".join(f"{service} ({state})" for service, state in waiting.items())
             details = "\n".join(story(directory, service) for service in waiting)
@@ -123,7 +131,7 @@ def main() -> None:
         for task in given["tasks"]:
             changes += run_task(given["directory"], task, module.check_mode)
         if not module.check_mode:
-            wait_for_health(given["directory"], given["timeout_s"])
+            wait_for_health(given["project"], given["directory"], given["timeout_s"])
     except UnwellError as error:
         module.fail_json(
             msg=str(error), details=error.details, remedy="mend what the log says; deploy again"

@@ -26,6 +26,7 @@ from dap.settings import Settings, memory_bytes
 MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
 # In the tree's directory, but not of the tree: what the engine itself keeps there.
 KEEP = ["audit.log", ".build", "base/machine"]
+_SYSTEM_PYTHON = Path("/usr/bin/python3")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
 
 
@@ -97,11 +98,19 @@ def _connection(address: str) -> dict[str, Any]:
     if address == "localhost":
         return {
             "ansible_connection": "local",
-            # Not the virtual environment's: modules need nothing of it, and start sooner without.
-            "ansible_python_interpreter": str(Path(sys.executable).resolve()),
+            "ansible_python_interpreter": _interpreter(),
             "dap_become": os.geteuid() != 0,
         }
     return {"ansible_host": address, "dap_become": _ssh_user(address) != "root"}
+
+
+def _interpreter() -> str:
+    """Return the Python of this machine's modules: the system's, as on every other host.
+
+    It starts sooner than one with packages of a person; without it, what `dap` itself runs on.
+    """
+    path = _SYSTEM_PYTHON if _SYSTEM_PYTHON.exists() else Path(sys.executable).resolve()
+    return str(path)
 
 
 def _ssh_user(address: str) -> str:

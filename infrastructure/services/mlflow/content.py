@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,7 @@ ADMIN = "dap.service"
 WORKSPACE = "default"
 WAIT_S = 120
 TIMEOUT_S = 30
+LOGINS = 8  # at the same time
 
 REGISTRY = ("registered_model", "prompt")
 
@@ -86,10 +88,15 @@ def _accounts(context: Context, server: Server) -> None:
         (u["name"], f"users/{u['name']}/password", bool(u.get("admin"))) for u in context.users
     ]
     wanted += [(p["name"], f"projects/{p['name']}/password", False) for p in context.projects]
-    for name, secret, admin in wanted:
-        password = context.secret(secret)
+    passwords = {name: context.secret(secret) for name, secret, _ in wanted}
+    there = sorted(found.keys() & passwords.keys())
+    # Each login makes MLflow compute a slow hash, which it does for several at once.
+    with ThreadPoolExecutor(LOGINS) as pool:
+        logins = {name: pool.submit(_logs_in, name, passwords[name]) for name in there}
+    for name, _, admin in wanted:
+        password = passwords[name]
         missing = name not in found
-        changed = missing or not _logs_in(name, password)
+        changed = missing or not logins[name].result()
         if changed and not context.check:
             if missing:
                 server.call("POST", "2.0/mlflow/users/create", username=name, password=password)
