@@ -83,8 +83,8 @@ class Platform:
     def service_query(self, database: str, query: str) -> list[list[str]]:
         """Ask the database of the services; rows of texts."""
         text = self.execute(
-            "postgres-service", "psql", "-h", "/tmp", "-U", "postgres", "-XAtqd", database, "-F", "\t", "-v", "ON_ERROR_STOP=1",
-            "-c", query,
+            "postgres-service", "psql", "-h", "/tmp", "-U", "postgres", "-XAtqd", database,
+            "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", query,
         )  # fmt: skip
         return [line.split("\t") for line in text.splitlines()]
 
