@@ -22,6 +22,7 @@ description: Changes nothing. Fails with all that is in the way, each with a rem
 options:
   project: {description: name of the platform and of its Compose project, type: str, required: true}
   directory: {description: where the tree lies, type: str, required: true}
+  owner: {description: label of the project's vault, type: str, required: true}
   address: {description: IP address that ports bind to, type: str, required: true}
   ports: {description: TCP ports to publish, type: list, elements: int, required: true}
   cores: {description: processors needed, type: int, required: true}
@@ -35,6 +36,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Compose: additional build contexts; buildx: bake with contexts between targets.
 ENGINE_MINIMUM, COMPOSE_MINIMUM, BUILDX_MINIMUM = (23, 0), (2, 18), (0, 10)
 LISTEN = "0A"
+OWNER = "owner"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  what other programs bind to
 
 
@@ -133,6 +135,14 @@ def taken_ports(
     return problems
 
 
+def owner_of(directory: str) -> str:
+    """Return the label of the vault that the tree in `directory` was made with; empty if none."""
+    try:
+        return Path(directory, OWNER).read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
 def check(arguments: dict[str, Any], docker: dict[str, Any]) -> list[dict[str, str]]:
     """Return all that is in the way: what it is and the remedy."""
     problems: list[dict[str, str]] = []
@@ -164,7 +174,13 @@ def check(arguments: dict[str, Any], docker: dict[str, Any]) -> list[dict[str, s
             refuse(f"{name} asks for {limit['cpus']:g} cpus, there are {cores}", remedy)
         if limit["memory_mib"] > whole:
             refuse(f"{name} asks for {limit['memory_mib']} MiB of memory, {memory} there", remedy)
-    deployed = Path(arguments["directory"], "compose.yml").exists()
+    directory = arguments["directory"]
+    if owner_of(directory) not in ("", arguments["owner"]):
+        refuse(
+            f"{directory} holds the platform of another project, which has other secrets",
+            "choose another name in platform.yml, or remove that platform with its data from there",
+        )
+    deployed = Path(directory, "compose.yml").exists()
     # Images and volumes are there already on a later deploy; what is left is room for changes.
     needed = 1 if deployed else arguments["disk_gib"]
     for place in {arguments["directory"], "/var/lib/docker"}:
@@ -186,6 +202,7 @@ def main() -> None:
         argument_spec={
             "project": {"type": "str", "required": True},
             "directory": {"type": "str", "required": True},
+            "owner": {"type": "str", "required": True},
             "address": {"type": "str", "required": True},
             "ports": {"type": "list", "elements": "int", "required": True},
             "cores": {"type": "int", "required": True},

@@ -36,6 +36,7 @@ def write_inventory(
     plan: Plan,
     trees: Sequence[Tree],
     secrets: Mapping[str, str],
+    owner: str,
     action: str,
 ) -> Path:
     """Write the inventory and the trees to a private folder; return the inventory's path.
@@ -46,6 +47,7 @@ def write_inventory(
         plan: what runs where.
         trees: the rendered tree of each host.
         secrets: all secrets by name.
+        owner: label of the project's vault; a host keeps it and is refused to others.
         action: what the audit line says was done.
 
     Raises:
@@ -59,7 +61,8 @@ def write_inventory(
     for host in plan.hosts:
         tree = by_host[host.host.name]
         tree_file = folder / f"{host.host.name}.json"
-        _write(tree_file, {file.path: _entry(file) for file in tree.files})
+        files = (*tree.files, File("owner", f"{owner}\n".encode(), 0o444))
+        _write(tree_file, {file.path: _entry(file) for file in files})
         variables = {
             **_connection(host.host.address),
             **_platform(plan.settings, host),
@@ -70,6 +73,7 @@ def write_inventory(
             "dap_packages": plan.settings.packages.model_dump(mode="json", exclude={"extra_ca"}),
             "dap_extra_ca": _extra_ca(root, plan.settings.packages.extra_ca),
             "dap_audit": audit,
+            "dap_owner": owner,
         }
         hosts[host.host.name] = variables
     inventory = folder / "inventory.json"

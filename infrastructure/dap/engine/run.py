@@ -40,6 +40,7 @@ def run(
                 prepared.plan,
                 prepared.trees,
                 prepared.secrets,
+                prepared.vault.label,
                 verb,
             )
             playbook_run = partial(

@@ -40,6 +40,11 @@ class Vault:
     def __repr__(self) -> str:
         return f"Vault({str(self.file)!r}, {len(self._values)} secrets)"
 
+    @property
+    def label(self) -> str:
+        """The random name of this vault and of its key: no other project has it."""
+        return self._label
+
     def names(self) -> list[str]:
         """Names of all secrets, sorted."""
         return sorted(self._values.keys() | self._given.keys())

@@ -104,7 +104,7 @@ class TestCheck:
         needs: dict[str, object] = {"cores": 10**6, "memory_mib": 10**9, "disk_gib": 10**9}
         needs["limits"] = {"desk": {"cpus": 10**6, "memory_mib": 10**9}}
         arguments = {"project": "dap", "address": "127.0.0.1", "ports": [], **needs}
-        arguments["directory"] = str(tmp_path / "tree")
+        arguments["directory"], arguments["owner"] = str(tmp_path / "tree"), "ours"
         found = [p["what"] for p in self.module.check(arguments, {"running": False})]
         for part in (
             "Fedora 44",
@@ -116,6 +116,22 @@ class TestCheck:
         ):
             assert any(part in what for what in found), part
         assert not (tmp_path / "tree").exists()
+
+    @pytest.mark.parametrize(("owner", "refused"), [("ours", False), ("theirs", True)])
+    def test_the_platform_of_another_project_is_left_alone(
+        self, tmp_path: Path, owner: str, refused: bool
+    ) -> None:
+        (tmp_path / "owner").write_text(f"{owner}\n")
+        needs = {"cores": 1, "memory_mib": 1, "disk_gib": 1, "limits": {}}
+        arguments = {
+            "project": "dap",
+            "address": "127.0.0.1",
+            "ports": [],
+            "owner": "ours",
+            **needs,
+        }
+        found = self.module.check({**arguments, "directory": str(tmp_path)}, {"running": False})
+        assert any("another project" in problem["what"] for problem in found) is refused
 
     @pytest.mark.parametrize(
         ("text", "numbers"), [("v2.26.1-4", (2, 26)), ("26.1.5+dfsg1", (26, 1)), ("", (0, 0))]
