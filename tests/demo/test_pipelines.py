@@ -119,7 +119,7 @@ def test_a_runner_that_dies_leaves_a_crashed_pipeline(branch: Branch) -> None:
     number = branch.push(" [sleep 300]")
     branch.container(number)
     pid = branch.platform.execute("pipelines", "cat", f"/run/pipelines/pid-{number}")
-    branch.platform.execute("pipelines", "kill", "-9", pid.strip())
+    branch.platform.execute("pipelines", "sh", "-c", f"kill -9 {int(pid)}")
     pipeline = branch.until(number, PIPELINE_ENDS)
     assert pipeline["status"] == "crashed"
     assert pipeline["reason"]
