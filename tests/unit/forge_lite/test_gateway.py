@@ -1,9 +1,10 @@
 """The gateway before an engine that, like Docker's, keeps connections open for further calls."""
 
 import asyncio
+import gc
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
@@ -27,6 +28,7 @@ class Engine(ThreadingMixIn, UnixStreamServer):
         self.seen: list[str] = []
         self.bodies: list[str] = []
         self.attachable = False
+        self.at_end_of_input: Callable[[], object] | None = None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -41,7 +43,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.split("?")[0].endswith("/attach") and self.server.attachable:
             self.send_response(101)
             self.end_headers()
-            self.wfile.write(b"from the container: " + self.rfile.readline())
+            said = self.rfile.readline()
+            if self.server.at_end_of_input:
+                said += self.rfile.read()
+                self.server.at_end_of_input()
+            self.wfile.write(b"from the container: " + said)
+            # As Docker's, it takes the rest of the input.
+            self.connection.shutdown(socket.SHUT_WR)
+            self.rfile.read()
             self.close_connection = True
             return
         self.server.bodies.append(str(self.headers["Content-Type"]))
@@ -65,28 +74,45 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def entrance(tmp_path: Path) -> Iterator[Path]:
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def entrance(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Path]:
     policy = Policy({}, "dap_edge", JobLimits("1g", 1, 9))
     policy.containers.add(CONTAINER)
-    loop = asyncio.new_event_loop()
     served = Gateway(policy)
     loop.run_until_complete(served.start(tmp_path / "gateway"))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield tmp_path / "gateway"
-    loop.call_soon_threadsafe(served.close)
+
+    async def finish() -> None:
+        served.close()
+        connections = asyncio.all_tasks() - {asyncio.current_task()}
+        if connections:
+            await asyncio.wait(connections)
+
+    asyncio.run_coroutine_threadsafe(finish(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
-    loop.close()
 
 
-def send(entrance: Path, data: bytes) -> bytes:
-    """Send bytes, and no more; all that comes back until the gateway closes."""
+def send(entrance: Path, data: bytes, *, close: bool = False) -> bytes:
+    """Send bytes, and no more; all that comes back until the gateway closes.
+
+    `close` ends what is sent, as the end of a pipe on the client's standard input does.
+    """
     answer = b""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(entrance))
         connection.sendall(data)
+        if close:
+            connection.shutdown(socket.SHUT_WR)
         while block := connection.recv(65536):
             answer += block
     return answer
@@ -120,6 +146,31 @@ def test_an_attached_container_is_talked_to(engine: Engine, entrance: Path) -> N
     head = f"{ATTACH} HTTP/1.1\r\nHost: e\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n".encode()
     answer = send(entrance, head + b"hello\n")
     assert answer.startswith(b"HTTP/1.1 101 ")
+    assert answer.endswith(b"from the container: hello\n")
+
+
+def test_output_comes_after_the_end_of_the_input(
+    engine: Engine, entrance: Path, loop: asyncio.AbstractEventLoop
+) -> None:
+    async def collect() -> None:
+        gc.collect()
+
+    def collect_repeatedly() -> None:
+        # Each in a round of its own, so that the gateway has done what it was about to.
+        for _ in range(5):
+            asyncio.run_coroutine_threadsafe(collect(), loop).result(10)
+
+    engine.attachable = True
+    engine.at_end_of_input = collect_repeatedly
+    head = f"{ATTACH} HTTP/1.1\r\nHost: e\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n".encode()
+    answer = send(entrance, head + b"hello\nall\n", close=True)
+    assert answer.endswith(b"from the container: hello\nall\n")
+
+
+def test_a_container_may_end_before_its_input(engine: Engine, entrance: Path) -> None:
+    engine.attachable = True
+    head = f"{ATTACH} HTTP/1.1\r\nHost: e\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n".encode()
+    answer = send(entrance, head + b"hello\n" * 1_000_000, close=True)
     assert answer.endswith(b"from the container: hello\n")
 
 

@@ -31,15 +31,23 @@ class Gateway:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._server: asyncio.AbstractServer | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self, path: Path) -> None:
         """Listen on a Unix socket."""
-        self._server = await asyncio.start_unix_server(self._serve, path, limit=HEAD_BYTES)
+        self._server = await asyncio.start_unix_server(self._accept, path, limit=HEAD_BYTES)
 
     def close(self) -> None:
         """Take no further calls."""
         if self._server is not None:
             self._server.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The event loop forgets a connection whose client has closed its side: without a reference
+        # here the garbage collector may end it before the answer is through.
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -89,8 +97,12 @@ class Gateway:
                 await _copy(upstream_reader, writer)
             finally:
                 upward.cancel()
+                await asyncio.wait([upward])
         finally:
             upstream_writer.close()
+        # Closed with input unread, the connection would be reset under a client that still reads.
+        while await reader.read(BLOCK):
+            pass
 
     def _create(self, kind: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         policy = self.policy
