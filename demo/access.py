@@ -50,11 +50,13 @@ class Access:
         domain: domain of the platform.
         user: name of the user; empty for nobody.
         password: password of the user.
+        session: keeps connections open between requests; without one, each has its own.
     """
 
     domain: str
     user: str = ""
     password: str = ""
+    session: requests.Session | None = None
 
     def url(self, host: str, path: str = "/") -> str:
         """Address of a path at one of the platform's names ('' is the domain itself)."""
@@ -62,7 +64,7 @@ class Access:
 
     def request(self, method: str, host: str, path: str = "/", **options: Any) -> requests.Response:
         """Send a request; redirects are not followed and the status is the caller's to judge."""
-        return requests.request(
+        return (self.session or requests).request(
             method,
             self.url(host, path),
             auth=(self.user, self.password) if self.user else None,

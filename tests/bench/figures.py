@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import docker
 import requests
 import yaml
 
-from demo.access import SYSTEM_CA, Clock, await_result
+from demo.access import Access, Clock, await_result
 from demo.flow import ASKED, PIPELINE_ENDS, PLATFORM, admin, deploy, push_and_wait
 from demo.project import REPOSITORY, ROOT, clean_environment, run
 
@@ -218,7 +218,7 @@ class Push:
     image: str
 
 
-def push_small(path: Path, session: requests.Session) -> Push:
+def push_small(path: Path, access: Access) -> Push:
     """Push a commit of the small repository and follow its pipeline's page.
 
     Raises:
@@ -234,21 +234,21 @@ def push_small(path: Path, session: requests.Session) -> Push:
         asked = next(filter(None, map(ASKED.search, push.stderr)), None)
         if asked is None:
             raise RuntimeError("the push started no pipeline")
-        base = f"https://git.{PLATFORM.domain}/-/data/{REPOSITORY}/{asked[1]}"
+        number = int(asked[1])
         first: list[float] = []
 
         def ended() -> dict[str, Any] | None:
-            state: dict[str, Any] = session.get(f"{base}/pipeline.json", timeout=10).json()
+            state: dict[str, Any] = access.pipeline(REPOSITORY, number).json()
             if not first and state["jobs"]:
-                log = session.get(f"{base}/{state['jobs'][0]['log']}", timeout=10)
+                log = access.pipeline(REPOSITORY, number, state["jobs"][0]["log"])
                 if log.ok and log.text.strip():
                     first.append(time.time() - started)
             return state if state["status"] in PIPELINE_ENDS else None
 
-        state = await_result(f"pipeline #{asked[1]}", ended, 60, 0.02)
+        state = await_result(f"pipeline #{number}", ended, 60, 0.02)
         push.stderr.read()
     if state["status"] != "success" or not first:
-        raise RuntimeError(f"pipeline #{asked[1]}: {state['status']}; see {base}")
+        raise RuntimeError(f"pipeline #{number}: {state['status']}; see {asked[2]}")
     [job] = state["jobs"]
     return Push(
         first[0], state["finished"] - started, job["finished"] - job["started"], job["image"]
@@ -258,11 +258,9 @@ def push_small(path: Path, session: requests.Session) -> Push:
 def pipeline_times(bench: Bench) -> None:
     """Time a trivial pipeline from the push, and the same command by a bare `docker run`."""
     path = small_repository()
-    access = admin(PLATFORM)
-    session = requests.Session()
-    session.auth = (access.user, access.password)
-    session.verify = str(SYSTEM_CA)
-    pushes = [push_small(path, session) for _ in range(bench.repeats)]
+    with requests.Session() as session:
+        access = replace(admin(PLATFORM), session=session)
+        pushes = [push_small(path, access) for _ in range(bench.repeats)]
     image = environment_image()
     bare = [
         seconds(lambda: run("docker", "run", "--rm", image, *COMMAND)) for _ in range(bench.repeats)

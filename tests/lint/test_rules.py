@@ -166,3 +166,8 @@ def test_a_service_is_named_in_its_folder_alone(service: str) -> None:
         if hit.startswith(("infrastructure/dap/", "infrastructure/ansible/"))
     ]
     assert not found, report(found)
+
+
+def test_one_place_knows_where_the_pages_of_pipelines_have_their_data() -> None:
+    found = [hit for hit in hits(re.compile("/-/data")) if re.match(r"(demo|tests)/.*\.py:", hit)]
+    assert [hit.split(":")[0] for hit in found] == ["demo/access.py"], report(found)
