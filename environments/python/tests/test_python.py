@@ -1,7 +1,9 @@
 """What an analyst finds in the environment."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import yaml
 from support import PASSWORD, Workspace, run
 
 LIMIT_BYTES = 829_000_000
@@ -55,6 +57,18 @@ with zipfile.ZipFile("tiny-1-py3-none-any.whl", "w") as wheel:
     wheel.writestr(about + "RECORD", "")
 MAKE
 """
+
+
+def test_the_route_that_the_environment_describes_is_served(workspace: Workspace) -> None:
+    described = yaml.safe_load((Path(__file__).parents[1] / "environment.yml").read_text())
+    route = described["route"]
+
+    def status(path: str) -> str:
+        url = f"http://127.0.0.1:{route['port']}{path}"
+        return workspace.execute("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url)
+
+    assert status(route["health"]) == "200"
+    assert status(route["refuses"]) in {"401", "403"}
 
 
 def test_notebook_cell_runs(workspace: Workspace) -> None:

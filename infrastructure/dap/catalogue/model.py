@@ -111,13 +111,27 @@ class ServiceOptions(_Model):
     exceptions: dict[str, Reason] = {}
 
 
+class EnvironmentRoute(_Model):
+    """The page that a workspace of an environment serves; its login asks for the owner's password.
+
+    `refuses` and `health` are as in `Route`.
+    """
+
+    title: Reason
+    port: Port
+    refuses: UrlPath = "/"
+    health: UrlPath | None = None
+
+
 class EnvironmentOptions(_Model):
-    """`environment.yml`: what an environment starts from and what a workspace of it needs.
+    """`environment.yml`: what an environment starts from, what a workspace of it needs and serves.
 
     `cpus` counts processors, `memory` is a Compose size such as `4g`: the least a workspace gets.
+    Without the key `route`, it is the parent's.
     """
 
     parent: Label = "base"
     description: str
     cpus: Annotated[float, Field(gt=0)] | None = None
     memory: Memory | None = None
+    route: EnvironmentRoute | None = None

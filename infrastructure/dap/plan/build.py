@@ -76,7 +76,7 @@ def _host_plan(
     reader: ComposeReader,
     host: HostView,
 ) -> HostPlan:
-    context = base_context(settings, host, images)
+    context = base_context(settings, host, catalogue, images)
     hosted = (reader.read(folder, context) for folder in catalogue.services.values())
     folders = in_order(
         folder for folder in hosted if folder and set(folder.options.roles) & set(host.roles)

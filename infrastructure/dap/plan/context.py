@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from dap.catalogue import Catalogue
+from dap.catalogue.model import EnvironmentRoute
+from dap.errors import InputError
 from dap.plan.images import Images
 from dap.plan.model import HostView, hostname, port_suffix, url
 from dap.settings import Settings
 
 
-def base_context(settings: Settings, host: HostView, images: Images) -> dict[str, Any]:
+def base_context(
+    settings: Settings, host: HostView, catalogue: Catalogue, images: Images
+) -> dict[str, Any]:
     """Return the names that templates of `compose.yml` and of all other files have in common."""
     return {
         "settings": settings,
@@ -18,6 +23,24 @@ def base_context(settings: Settings, host: HostView, images: Images) -> dict[str
         "url": lambda route: url(settings, route),
         "port_suffix": port_suffix(settings),
         "environment": images.environment,
+        "environment_route": lambda name: environment_route(catalogue, name),
         "environments": {name: image.reference for name, image in images.environments.items()},
         "image": lambda name: f"dap/{name}",
     }
+
+
+def environment_route(catalogue: Catalogue, name: str) -> EnvironmentRoute | None:
+    """Return the route that an environment or the nearest of its parents describes, if any does.
+
+    Raises:
+        InputError: there is no such environment.
+    """
+    if name not in catalogue.environments:
+        known = ", ".join(catalogue.environments) or "none"
+        raise InputError(f"no environment '{name}'; there are: {known}")
+    options = catalogue.environments[name].options
+    if "route" in options.model_fields_set:
+        return options.route
+    if options.parent == name or options.parent not in catalogue.environments:
+        return None
+    return environment_route(catalogue, options.parent)

@@ -129,7 +129,7 @@ class Renderer:
             return references[name]
 
         return {
-            **base_context(settings, host.host, self.plan.images),
+            **base_context(settings, host.host, self.plan.catalogue, self.plan.images),
             "hostname": lambda name: hostname(settings.domain, checked(name)),
             "url": lambda name: url(settings, checked(name)),
             "image": image,

@@ -250,6 +250,46 @@ def test_a_secret_that_is_declared_nowhere_is_refused(project: Project) -> None:
         project.plan()
 
 
+ROUTE = "route: {title: Notebook, port: 8888}\n"
+
+
+@pytest.mark.parametrize(
+    ("base", "python", "routes"),
+    [
+        ("", "", {}),
+        ("", ROUTE, {"py": 8888}),
+        (ROUTE, "", {"sh": 8888, "py": 8888}),
+        (ROUTE, "route: {title: Editor, port: 9000}\n", {"sh": 8888, "py": 9000}),
+        (ROUTE, "route: null\n", {"sh": 8888}),
+    ],
+)
+def test_a_workspace_has_the_route_of_its_environment_or_of_the_parent(
+    project: Project, base: str, python: str, routes: dict[str, int]
+) -> None:
+    project.write("environments/base/environment.yml", f"description: Shell\n{base}")
+    project.write("environments/python/environment.yml", f"description: Python\n{python}")
+    project.replace(
+        "infrastructure/services/desk/compose.yml",
+        "      routes: [{name: {{ workspace.name }}, port: 8888, auth: service}]\n",
+        "{% set route = environment_route(workspace.environment) %}\n"
+        "      routes: [{% if route %}{name: {{ workspace.name }}, port: {{ route.port }}, "
+        "auth: service}{% endif %}]\n",
+    )
+    owned = {"owner": "admin", "memory": "2g"}
+    project.data["workspaces"] = [
+        {"name": "sh", "environment": "base", "ssh_port": 2201, **owned},
+        {"name": "py", "environment": "python", "ssh_port": 2202, **owned},
+    ]
+    found = {route.name: route.port for route in project.plan().routes if route.folder == "desk"}
+    assert found == routes
+
+
+def test_the_route_of_no_environment_is_refused(project: Project) -> None:
+    project.replace(APP, "x-dap:\n", "x-dap:\n  {{ environment_route('pyton') }}\n")
+    with pytest.raises(InputError, match="no environment 'pyton'; there are: base, python"):
+        project.plan()
+
+
 def test_environments_that_descend_from_each_other_are_refused(project: Project) -> None:
     project.write("environments/base/environment.yml", "parent: python\ndescription: Shell\n")
     with pytest.raises(InputError, match=r"environment\.yml: parent: '.*' descends from"):

@@ -135,3 +135,19 @@ def test_every_image_of_ours_is_built_on_the_host(trees: tuple[Tree, ...]) -> No
         assert {image for image in used if image.startswith("dap/")} <= built
         for target in targets.values():
             assert f"{target['context']}/Dockerfile" in files
+
+
+def test_a_workspace_without_a_page_has_no_route_link_or_password() -> None:
+    (tree,) = rendered(SETTINGS["people"])
+    files = {file.path: file for file in tree.files}
+    services = yaml.safe_load(files["compose.yml"].content)["services"]
+    routes = {route["name"]: route for route in json.loads(files["plan.json"].content)["routes"]}
+    assert routes["a"]["portal"]["description"] == "JupyterLab of admin, environment python"
+    assert "b" not in routes
+    start = files["config/portal/html/index.html"].content
+    assert b"Workspace a<" in start
+    assert b"Workspace b<" not in start
+    assert b"SSH to b (grace)" in start
+    passwords = {path for path in files if path.endswith("/jupyter-password")}
+    assert passwords == {"secrets/workspace/a/jupyter-password"}
+    assert "b" in services
