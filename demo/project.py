@@ -116,7 +116,7 @@ class Project:
 
     def push(self) -> str:
         """Push, showing what the forge answers; that answer."""
-        command = ["git", "push", "--progress", "--set-upstream", "origin", "HEAD:main"]
+        command = ["git", "push", "--set-upstream", "origin", "HEAD:main"]
         answer = []
         with subprocess.Popen(
             command,

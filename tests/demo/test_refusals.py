@@ -93,3 +93,23 @@ def test_more_than_the_host_has(refused: Refused) -> None:
     assert "admin-python asks for 1000 cpus, there are " in said
     assert "admin-python asks for 921600000 MiB of memory, " in said
     assert "lower it in platform.yml: the workspace admin-python" in said
+
+
+def test_a_platform_of_another_project_is_not_destroyed(platform: Platform, tmp_path: Path) -> None:
+    stranger = tmp_path / "project"
+    unwanted = shutil.ignore_patterns(".git", ".venv", ".dap", "vault.yml")
+    shutil.copytree(platform.project.path, stranger, ignore=unwanted)
+    dap = platform.project.path / ".venv" / "bin" / "dap"
+    label = f"com.docker.compose.project={platform.name}"
+    before = {each.id for each in platform.docker.containers.list(filters={"label": label})}
+    done = subprocess.run(
+        [str(dap), "--project", str(stranger), "destroy", "--delete-data", platform.name],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**clean_environment(), "HOME": str(tmp_path)},
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert "holds the platform of another project" in said
+    assert {each.id for each in platform.docker.containers.list(filters={"label": label})} == before

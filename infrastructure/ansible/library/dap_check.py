@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dap_host import CommandError, json_lines, run
+from ansible.module_utils.dap_host import CommandError, json_lines, owner_of, run
 
 DOCUMENTATION = """
 module: dap_check
@@ -36,7 +36,6 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Compose: additional build contexts; buildx: bake with contexts between targets.
 ENGINE_MINIMUM, COMPOSE_MINIMUM, BUILDX_MINIMUM = (23, 0), (2, 18), (0, 10)
 LISTEN = "0A"
-OWNER = "owner"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  what other programs bind to
 
 
@@ -133,14 +132,6 @@ def taken_ports(
             }
         )
     return problems
-
-
-def owner_of(directory: str) -> str:
-    """Return the label of the vault that the tree in `directory` was made with; empty if none."""
-    try:
-        return Path(directory, OWNER).read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
 
 
 def check(arguments: dict[str, Any], docker: dict[str, Any]) -> list[dict[str, str]]:

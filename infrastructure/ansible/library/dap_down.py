@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dap_host import output
+from ansible.module_utils.dap_host import output, owner_of
 
 DOCUMENTATION = """
 module: dap_down
@@ -15,6 +15,7 @@ short_description: Take a platform off a host
 options:
   project: {description: name of the Compose project, type: str, required: true}
   directory: {description: the tree on the host, type: str, required: true}
+  owner: {description: label of the project's vault, type: str, required: true}
   delete_data: {description: whether volumes and the tree go too, type: bool, required: true}
 """
 
@@ -32,10 +33,19 @@ def main() -> None:
         argument_spec={
             "project": {"type": "str", "required": True},
             "directory": {"type": "str", "required": True},
+            "owner": {"type": "str", "required": True},
             "delete_data": {"type": "bool", "required": True},
         },
         supports_check_mode=True,
     )
+    directory = module.params["directory"]
+    if owner_of(directory) not in ("", module.params["owner"]):
+        module.fail_json(
+            msg=f"{directory} holds the platform of another project, which has other secrets",
+            remedy="destroy it from there; if that project is lost, by hand on the host: "
+            f"docker compose --project-directory {directory} down",
+            refused=True,
+        )
     label = ["--filter", f"label=com.docker.compose.project={module.params['project']}"]
     changes: list[str] = []
     docker = shutil.which("docker") is not None
@@ -61,7 +71,7 @@ def main() -> None:
         if module.params["delete_data"]:
             volumes = listed("volume", "ls", *label, "--format", "{{.Name}}")
             remove("volume", volumes, "volume", "rm")
-    tree = Path(module.params["directory"])
+    tree = Path(directory)
     if module.params["delete_data"] and tree.is_dir():
         for path in sorted(tree.iterdir()):
             if path.name == KEPT:

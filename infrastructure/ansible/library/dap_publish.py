@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import ssl
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -31,10 +32,19 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 TIMEOUT_S = 30
+# For a registry whose container, or its proxy's, was just made.
+PATIENCE_S, INTERVAL_S = 120, 0.5
+
+
+class AwayError(Exception):
+    """The registry does not answer (yet)."""
 
 
 def has(given: dict[str, Any], reference: str) -> bool:
-    """Ask the registry whether it has an image. Raises CommandError when it refuses or is away."""
+    """Ask the registry whether it has an image.
+
+    Raises CommandError when it refuses and AwayError when it does not answer.
+    """
     name, _, tag = reference.removeprefix(f"{given['registry']}/").rpartition(":")
     login = base64.b64encode(f"{given['username']}:{given['password']}".encode()).decode()
     request = urllib.request.Request(
@@ -53,9 +63,25 @@ def has(given: dict[str, Any], reference: str) -> bool:
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return False
-        raise CommandError(f"the registry {given['registry']} answered {error.code}") from error
+        kind = AwayError if error.code in (502, 503, 504) else CommandError
+        raise kind(f"the registry {given['registry']} answered {error.code}") from error
     except OSError as error:
-        raise CommandError(f"the registry {given['registry']}: {error}") from error
+        raise AwayError(f"the registry {given['registry']}: {error}") from error
+
+
+def missing_images(given: dict[str, Any], patience_s: float) -> dict[str, str]:
+    """Return those images that the registry lacks; waits for it up to `patience_s` seconds.
+
+    Raises CommandError when it refuses and AwayError when it does not answer in time.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return {local: ref for local, ref in given["images"].items() if not has(given, ref)}
+        except AwayError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(INTERVAL_S)
 
 
 def push(given: dict[str, Any], missing: dict[str, str]) -> None:
@@ -83,10 +109,10 @@ def main() -> None:
     )
     given = module.params
     try:
-        missing = {local: ref for local, ref in given["images"].items() if not has(given, ref)}
+        missing = missing_images(given, 0 if module.check_mode else PATIENCE_S)
         if missing and not module.check_mode:
             push(given, missing)
-    except CommandError as error:
+    except (AwayError, CommandError) as error:
         if module.check_mode:  # a registry that is not there yet has nothing
             missing = dict(given["images"])
         else:

@@ -10,6 +10,7 @@ from typing import Any
 
 # Docker's client must not read a person's configuration: a deploy looks the same for everybody.
 CLIENT_ENVIRONMENT = {"DOCKER_CLI_HINTS": "false", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+OWNER = "owner"
 
 
 class CommandError(Exception):
@@ -73,6 +74,14 @@ def compose(directory: str, *arguments: str, file: str | None = None) -> list[st
         "docker", "compose", "--project-directory", directory,
         "--file", file or str(Path(directory, "compose.yml")), *arguments,
     ]  # fmt: skip
+
+
+def owner_of(directory: str) -> str:
+    """Return the label of the vault that the tree in `directory` was made with; empty if none."""
+    try:
+        return Path(directory, OWNER).read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def write_atomically(path: Path, content: bytes, mode: int, owner: int | None = None) -> None:
