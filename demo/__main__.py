@@ -45,8 +45,11 @@ def clean() -> None:
     """Remove the platform with its data, and what was built here."""
     if (PLATFORM.path / "platform.yml").exists():
         PLATFORM.make("destroy", f"DELETE_DATA={PLATFORM.name}")
-    if (ROOT / "build").exists():
-        shutil.rmtree(ROOT / "build")
+        shutil.rmtree(PLATFORM.directory)
+    for path in (ROOT / "build").glob("*"):
+        # Another demo's project holds what its platform is removed with.
+        if not (path / "platform" / "platform.yml").exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def main() -> int:

@@ -21,22 +21,21 @@ class Project:
     Attributes:
         directory: scratch folder; holds the key and, in `platform/`, the project.
         name: name of the platform.
+        domain: its domain.
+        address: IP address of this machine that it binds to.
         ssh_port: port of git over SSH.
     """
 
     directory: Path
     name: str = "dap"
+    domain: str = "dap.localhost"
+    address: str = "127.0.0.1"
     ssh_port: int = 2222
 
     @property
     def path(self) -> Path:
         """Root of the generated project."""
         return self.directory / "platform"
-
-    @property
-    def domain(self) -> str:
-        """Domain of the platform."""
-        return f"{self.name}.localhost"
 
     @property
     def key(self) -> Path:
@@ -74,6 +73,8 @@ class Project:
             ),
             *source,
             *("--data", f"name={self.name}"),
+            *("--data", f"domain={self.domain}"),
+            *("--data", f"address={self.address}"),
             *("--data", f"admin_ssh_key={self.key.with_suffix('.pub').read_text().strip()}"),
             *(str(ROOT), str(self.path)),
             env={"PYTHONWARNINGS": "ignore"},  # copier warns of changes that are not committed yet

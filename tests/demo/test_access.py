@@ -55,7 +55,7 @@ def test_the_start_page_links_to_what_runs(platform: Platform) -> None:
 def test_an_unknown_name_gets_nothing(platform: Platform) -> None:
     context = ssl.create_default_context(cafile=str(SYSTEM_CA))
     with (
-        socket.create_connection(("127.0.0.1", 443), timeout=10) as plain,
+        socket.create_connection((platform.project.address, 443), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=f"mlflow.{platform.domain}") as tls,
     ):
         tls.sendall(b"GET / HTTP/1.1\r\nHost: evil.example.org\r\nConnection: close\r\n\r\n")
@@ -69,7 +69,7 @@ def test_old_tls_is_refused(platform: Platform) -> None:
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
-        socket.create_connection(("127.0.0.1", 443), timeout=10) as plain,
+        socket.create_connection((platform.project.address, 443), timeout=10) as plain,
         pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"),
     ):
         context.wrap_socket(plain, server_hostname=platform.domain)
@@ -83,7 +83,7 @@ def test_only_the_proxy_publishes_ports_and_only_here(platform: Platform) -> Non
         for binding in bindings or []
     }
     assert len({name for name, _ in published}) == 1
-    assert {ip for _, ip in published} == {"127.0.0.1"}
+    assert {ip for _, ip in published} == {platform.project.address}
 
 
 def test_containers_run_with_little(platform: Platform) -> None:
