@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from dap.errors import InputError
 from dap.secrets.vault import Vault
 from dap.settings import Settings
+from dap.settings.chain import root_of
 
 CA_LIFE = dt.timedelta(days=3652)
 # The longest life that all clients accept of a certificate from a private CA.
@@ -47,7 +48,7 @@ def ensure_tls(vault: Vault, settings: Settings, root: Path) -> list[str]:
         Names of the secrets that are new.
 
     Raises:
-        InputError: a file can't be read.
+        InputError: a file can't be read, or nobody knows the root of the user's chain.
     """
     if settings.tls.certificate:
         _take(vault, root, settings)
@@ -76,9 +77,13 @@ def _take(vault: Vault, root: Path, settings: Settings) -> None:
         except (OSError, UnicodeDecodeError):
             raise InputError(f"{name}: can't be read") from None
     chain = x509.load_pem_x509_certificates(texts[0].encode())
+    extra = [(root / name).expanduser() for name in settings.packages.extra_ca]
+    authority = root_of(chain, extra)
+    if authority is None:
+        raise InputError(f"{settings.tls.certificate}: does not end with a root CA's certificate")
     vault.give(CERTIFICATE, texts[0])
     vault.give(KEY, texts[1])
-    vault.give(CA_CERTIFICATE, _text(chain[-1]))
+    vault.give(CA_CERTIFICATE, _text(authority))
 
 
 def _names(domain: str) -> list[str]:

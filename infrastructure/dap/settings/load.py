@@ -62,10 +62,10 @@ def load(file: FilePath, renamed: Mapping[str, str] = RENAMED) -> Settings:
     files = FileChecks(source, file.parent)
     tls = data["tls"]
     wrong = {problem.path[:1] for problem in problems}
+    extra_ca = [] if ("packages",) in wrong else data["packages"]["extra_ca"]
     if ("tls",) not in wrong and ("domain",) not in wrong and tls["certificate"]:
-        files.tls(tls["certificate"], tls["key"], data["domain"])
-    if ("packages",) not in wrong:
-        files.extra_ca(data["packages"]["extra_ca"])
+        files.tls(tls["certificate"], tls["key"], data["domain"], extra_ca)
+    files.extra_ca(extra_ca)
     problems += files.problems
     if problems or settings is None:
         raise refusal(problems)

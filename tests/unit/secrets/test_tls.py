@@ -13,6 +13,8 @@ from dap.errors import InputError
 from dap.secrets import Vault, ensure_tls, tls
 from dap.settings import Settings
 
+from tests.certificates import authority, pem, server, write
+
 OpenVault = Callable[[], Vault]
 
 ALL = ["tls/ca-key", "tls/ca-certificate", "tls/key", "tls/certificate"]
@@ -138,3 +140,17 @@ def test_the_users_files_are_gone(opened: OpenVault, root: Path) -> None:
     own = settings(tls={"certificate": "c.pem", "key": "k.pem"})
     with pytest.raises(InputError, match=r"c\.pem: can't be read"):
         ensure_tls(opened(), own, root)
+
+
+def test_a_chain_without_its_root(opened: OpenVault, root: Path) -> None:
+    ca = authority("root")
+    middle = authority("middle", ca)
+    write(root, [server(["dap.localhost", "*.dap.localhost"], middle), middle])
+    files = {"certificate": "c.pem", "key": "k.pem"}
+    with pytest.raises(InputError, match=r"c\.pem: does not end with a root"):
+        ensure_tls(opened(), settings(tls=files), root)
+    (root / "company.pem").write_text(pem([ca]))
+    vault = opened()
+    ensure_tls(vault, settings(tls=files, packages={"extra_ca": ["company.pem"]}), root)
+    assert vault.get("tls/ca-certificate") == pem([ca])
+    assert vault.get("tls/certificate") == (root / "c.pem").read_text()

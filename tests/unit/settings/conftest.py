@@ -1,21 +1,13 @@
-import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dap.errors import InputError
 from dap.settings import Problem, Settings, SettingsError, load
+
+from tests.certificates import DAYS, authority, key_pem, pem, server
 
 Write = Callable[[str], Path]
 Refused = Callable[[str], list[Problem]]
@@ -57,36 +49,19 @@ Certificate = Callable[..., None]
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    """Writes c.pem and k.pem for the given names and days from today."""
+    """Writes c.pem, with its CA, and k.pem for the given names and days from today."""
 
     def make(
         *names: str,
-        days: tuple[int, int] = (-10, 10),
+        days: tuple[int, int] = DAYS,
         passphrase: bytes = b"",
         other_key: bool = False,
     ) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = dt.datetime.now(dt.UTC)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(1)
-            .not_valid_before(now + dt.timedelta(days=days[0]))
-            .not_valid_after(now + dt.timedelta(days=days[1]))
-        )
-        if names:
-            alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-            builder = builder.add_extension(alternative, critical=False)
-        signed = builder.sign(key, hashes.SHA256())
-        (tmp_path / "c.pem").write_bytes(signed.public_bytes(Encoding.PEM))
-        kept = ec.generate_private_key(ec.SECP256R1()) if other_key else key
-        lock = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
-        (tmp_path / "k.pem").write_bytes(
-            kept.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
-        )
+        root = authority("root")
+        leaf = server(names, root, days=days)
+        kept = server(names, root) if other_key else leaf
+        (tmp_path / "c.pem").write_text(pem([leaf, root]))
+        (tmp_path / "k.pem").write_text(key_pem(kept, passphrase))
 
     return make
 
