@@ -80,8 +80,12 @@ class TestTree:
             self.module.write(tmp_path, {"a": entry(b"")}, tar)
 
 
-class TestCheck:
-    module = load("dap_check")
+class TestRequirements:
+    module = load("dap_requirements", "module_utils")
+
+    def refused(self, arguments: dict[str, Any]) -> list[str]:
+        found = self.module.problems(self.module.examine(arguments, {"running": False}))
+        return [problem["what"] for problem in found]
 
     def test_names_the_process_on_a_taken_port(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -105,7 +109,7 @@ class TestCheck:
         needs["limits"] = {"desk": {"cpus": 10**6, "memory_mib": 10**9}}
         arguments = {"project": "dap", "address": "127.0.0.1", "ports": [], **needs}
         arguments["directory"], arguments["owner"] = str(tmp_path / "tree"), "ours"
-        found = [p["what"] for p in self.module.check(arguments, {"running": False})]
+        found = self.refused(arguments)
         for part in (
             "Fedora 44",
             "processor cores",
@@ -130,8 +134,8 @@ class TestCheck:
             "owner": "ours",
             **needs,
         }
-        found = self.module.check({**arguments, "directory": str(tmp_path)}, {"running": False})
-        assert any("another project" in problem["what"] for problem in found) is refused
+        found = self.refused({**arguments, "directory": str(tmp_path)})
+        assert any("another project" in what for what in found) is refused
 
     @pytest.mark.parametrize(
         ("text", "numbers"), [("v2.26.1-4", (2, 26)), ("26.1.5+dfsg1", (26, 1)), ("", (0, 0))]
