@@ -23,8 +23,8 @@ test-unit: ## the tests that need no Docker; seconds
 lint: ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint and the project's own rules
 	@$(TOOLS) && $(PYTHON) -m pytest tests/lint
 
-bench: ## measure the figures of doc/benchmarks.md here and write them there
-	@$(TOOLS) && $(PYTHON) -m tests.bench
+bench: ## measure on a demo made anew, write doc/benchmarks.md (ONLY=s3,mlflow: those alone)
+	@$(TOOLS) && $(PYTHON) -m tests.bench --only '$(ONLY)'
 
 docs: ## write what is generated: doc/settings.md and the settings' JSON schema
 	@$(TOOLS) && $(PYTHON) -m tests.tools.settings_page

@@ -1,66 +1,71 @@
-"""`make bench`: measure, write build/bench.json and doc/benchmarks.md."""
+"""`make bench`: measure, keep the results in build/bench.json, write doc/benchmarks.md."""
 
 import argparse
-import json
+import os
+import sys
 import time
-from typing import Any
+import traceback
 
-from tests.bench.figures import Bench, Figure, machine, measure
-from tests.paths import ROOT
+from demo.access import Clock
+from demo.project import ROOT
+from tests.bench.bench import Bench
+from tests.bench.machine import commit, machine
+from tests.bench.page import page
+from tests.bench.results import Results, Section, read
+from tests.bench.subjects import SUBJECTS, chosen
 
 PAGE = ROOT / "doc" / "benchmarks.md"
 RESULT = ROOT / "build" / "bench.json"
+REPEATS = 5
 
 
-def row(figure: Figure) -> str:
-    """Write a figure as a row of the table."""
-    digits = 0 if figure.median >= 100 else 1 if figure.median >= 10 else 2
-    spread = f"{min(figure.values):.{digits}f} to {max(figure.values):.{digits}f}"
-    reach = "" if figure.reach is None else f"≤ {figure.reach:g}"
-    missed = figure.reach is not None and figure.median > figure.reach
-    value = f"{figure.median:.{digits}f} {figure.unit}"
-    return (
-        f"| {figure.what} | {'**missed** ' if missed else ''}{value} "
-        f"| {spread if len(figure.values) > 1 else ''} | {len(figure.values)} | {reach} "
-        f"| {figure.note} |"
-    )
+def measure(results: Results, names: list[str], repeats: int) -> list[str]:
+    """Take the figures of some subjects into the results; names of those that failed."""
+    clock, failed = Clock(), []
+    for name in names:
+        clock.say(f"bench {name}")
+        bench, load = Bench(repeats), os.getloadavg()[0]
+        try:
+            SUBJECTS[name].measure(bench)
+        except Exception:
+            # The others' figures are worth having all the same.
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        if bench.figures:
+            day = time.strftime("%Y-%m-%d")
+            results.sections[name] = Section(day, commit(), load, bench.figures)
+            results.write(RESULT)
+    clock.say("bench done")
+    return failed
 
 
-def page(bench: Bench, facts: dict[str, str], day: str) -> str:
-    """Write the figures as Markdown."""
-    described = "; ".join(f"{key} {value}" for key, value in facts.items())
-    return "\n".join(
-        [
-            "# Benchmarks",
-            "",
-            f"Measured by `make bench` on {day}: {described}.",
-            "Median and spread of the runs; a figure without a spread was taken once.",
-            "",
-            "| what | median | spread | runs | to reach | how |",
-            "|---|---|---|---|---|---|",
-            *(row(figure) for figure in bench.figures),
-            "",
-        ]
-    )
-
-
-def main() -> None:
-    """Measure and write."""
+def main() -> int:
+    """Measure and write; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each cheap figure")
-    bench = Bench(parser.parse_args().repeats)
-    measure(bench)
-    facts, day = machine(), time.strftime("%Y-%m-%d")
-    RESULT.parent.mkdir(exist_ok=True)
-    data: dict[str, Any] = {
-        "day": day,
-        "machine": facts,
-        "figures": [figure.data() for figure in bench.figures],
-    }
-    RESULT.write_text(json.dumps(data, indent=2) + "\n")
-    PAGE.write_text(page(bench, facts, day), encoding="utf-8")
-    print(f"written: {RESULT.relative_to(ROOT)}, {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="runs of what takes seconds")
+    parser.add_argument("--only", default="", help=f"some of: {','.join(SUBJECTS)}")
+    given = parser.parse_args()
+    try:
+        names = chosen(given.only)
+    except ValueError as error:
+        parser.error(str(error))
+    results = read(RESULT, machine())
+    failed = measure(results, names, given.repeats)
+    results.write(RESULT)
+    missing = [name for name in SUBJECTS if name not in {*results.sections, "cold"}]
+    if missing:
+        print(f"not written: {PAGE.relative_to(ROOT)}, for lack of {', '.join(missing)}")
+    else:
+        titles = {name: subject.title for name, subject in SUBJECTS.items()}
+        text = page(results, titles, PAGE.read_text(encoding="utf-8"))
+        PAGE.write_text(text, encoding="utf-8")
+        print(f"written: {PAGE.relative_to(ROOT)}")
+    print(f"written: {RESULT.relative_to(ROOT)}")
+    if failed:
+        print(f"bench: failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""A workspace from its start to a shell's prompt over SSH and to its page."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import requests
+
+from demo.access import SYSTEM_CA, await_result
+from tests.bench.bench import Bench
+from tests.bench.figure import Baseline, Figure
+from tests.bench.running import Running, bridge_address, container
+from tests.bench.timing import interleave, seconds
+
+AT_MOST_S = 3
+TIMEOUT_S = 60
+EVERY_S = 0.02
+PROMPT = b"$ "
+JUPYTER = ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]
+
+
+def prompt(platform: Running, hostname: str, port: int) -> None:
+    """Wait until SSH greets, log in with a terminal and wait for the shell's prompt.
+
+    Raises:
+        RuntimeError: the session ended without a prompt.
+    """
+
+    def greeted() -> bool | None:
+        try:
+            with socket.create_connection((hostname, port), timeout=2) as connection:
+                return connection.recv(8) == b"SSH-2.0-" or None
+        except OSError:
+            return None
+
+    await_result("the workspace's SSH server", greeted, TIMEOUT_S, EVERY_S)
+    command = ["ssh", "-tt", *platform.project.ssh_options, "-p", str(port)]
+    with subprocess.Popen(
+        [*command, f"analyst@{hostname}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as session:
+        assert session.stdin is not None
+        assert session.stdout is not None
+        shown = b""
+        while PROMPT not in shown:
+            part = os.read(session.stdout.fileno(), 4096)
+            if not part:
+                raise RuntimeError(f"no prompt over SSH: {shown!r}")
+            shown += part
+        session.terminate()
+
+
+def answers(url: str) -> None:
+    """Wait until a page answers."""
+    with requests.Session() as session:
+        session.verify = str(SYSTEM_CA)
+        session.trust_env = False
+
+        def ready() -> bool | None:
+            try:
+                return session.get(url, timeout=5).ok or None
+            except requests.ConnectionError:
+                return None
+
+        await_result(url, ready, TIMEOUT_S, EVERY_S)
+
+
+@dataclass
+class Starts:
+    """Starts of one workspace.
+
+    Attributes:
+        platform: has the workspace.
+        name: of the workspace.
+        pages: seconds from each start to its page.
+    """
+
+    platform: Running
+    name: str
+    pages: list[float] = field(default_factory=list)
+
+    def start(self) -> float:
+        """Start the stopped workspace; seconds to the prompt, those to the page are kept."""
+        plan = self.platform.plan
+        [stream] = [entry for entry in plan["streams"] if entry["name"] == self.name]
+        [route] = [entry for entry in plan["routes"] if entry["name"] == self.name]
+        made = self.platform.containers()[self.name]
+        made.stop()
+        to_prompt: list[float] = []
+
+        def all_of_it() -> None:
+            def shell() -> None:
+                made.start()
+                prompt(self.platform, stream["hostname"], int(stream["listen"]))
+
+            to_prompt.append(seconds(shell))
+            answers(route["url"] + route["health"])
+
+        self.pages.append(seconds(all_of_it))
+        return to_prompt[0]
+
+    def bare(self, command: list[str], wait: Callable[[str], None] | None) -> float:
+        """Start the image alone with a command; seconds to its answer, or to its end."""
+        image = self.platform.containers()[self.name].attrs["Config"]["Image"]
+        quiet = {"JUPYTER_NO_CONFIG": "1"}
+        with container(
+            self.platform.engine, image, command=command, environment=quiet, mem_limit="1g"
+        ) as made:
+
+            def run() -> None:
+                made.start()
+                if wait is None:
+                    made.wait(timeout=TIMEOUT_S)
+                else:
+                    wait(f"http://{bridge_address(made)}:8888/api")
+
+            return seconds(run)
+
+
+def measure(bench: Bench) -> None:
+    """Time starts of the first workspace, and of its image alone."""
+    platform = bench.platform
+    starts = Starts(platform, min(platform.plan["workspaces"]))
+    values = interleave(
+        bench.repeats,
+        {
+            "workspace": starts.start,
+            "shell": lambda: starts.bare(["true"], None),
+            "jupyter": lambda: starts.bare(JUPYTER, answers),
+        },
+    )
+    bench.add(
+        Figure(
+            *("start → SSH prompt", "s", values["workspace"]),
+            "a stopped workspace by `docker start`; a terminal through the proxy",
+            AT_MOST_S,
+            Baseline("the image running `true`", values["shell"]),
+        ),
+        Figure(
+            *("start → JupyterLab answers", "s", starts.pages),
+            "of the same start, through the proxy",
+            AT_MOST_S,
+            Baseline("the image running `jupyter lab` alone", values["jupyter"]),
+        ),
+    )
