@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +35,11 @@ def call(method: str, path: str, body: object = None) -> Any:
     Raises:
         EngineError: it refused. OSError: it is not there.
     """
+    answer = _ask(method, path, body)
+    return json.loads(answer) if answer.strip() else None
+
+
+def _ask(method: str, path: str, body: object = None) -> bytes:
     connection = _Connection("engine")
     try:
         text = None if body is None else json.dumps(body)
@@ -44,7 +50,7 @@ def call(method: str, path: str, body: object = None) -> Any:
         connection.close()
     if response.status >= 400:
         raise EngineError(response.status, answer.decode(errors="replace").strip())
-    return json.loads(answer) if answer.strip() else None
+    return answer
 
 
 def resolve(image: str, repository: str) -> str:
@@ -69,6 +75,12 @@ def labels(platform: str, pipeline: int | None) -> list[str]:
     """Return the labels of what belongs to a pipeline, or to any (None)."""
     mine = "dap.pipeline" if pipeline is None else f"dap.pipeline={pipeline}"
     return [mine, f"dap.platform={platform}"]
+
+
+def out_of_memory(platform: str, pipeline: int, since: float) -> bool:
+    """Return whether a container of a pipeline reached its limit of memory since a time (epoch)."""
+    wanted = quote(json.dumps({"event": ["oom"], "label": labels(platform, pipeline)}))
+    return bool(_ask("GET", f"/events?since={since:.3f}&until={time.time():.3f}&filters={wanted}"))
 
 
 def clear(platform: str, pipeline: int | None = None) -> int:

@@ -15,6 +15,8 @@ from dap_pipelines.values import JobLimits, size_in_bytes
 
 # What package managers and `su` in images that run as root need, and no more.
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"]
+# Where the host itself runs out of memory, a job goes before a service (0) does.
+OOM_SCORE = 500
 VOLUME = re.compile(r"gcl-[A-Za-z0-9_-]{1,200}")
 NETWORK = re.compile(r"gitlab-ci-local-[0-9]{1,10}")
 CONTAINER_CALLS = {
@@ -154,6 +156,7 @@ class Policy:
                 "MemorySwap": memory,
                 "NanoCpus": int(self.limits.cpus * 1e9),
                 "PidsLimit": self.limits.pids,
+                "OomScoreAdj": OOM_SCORE,
                 "LogConfig": {"Type": log, "Config": {"max-size": "10m"} if log != "none" else {}},
             },
             "NetworkingConfig": {"EndpointsConfig": {network: endpoint}},

@@ -26,6 +26,7 @@ STATE_DIR = ".gitlab-ci-local"
 PROGRAM = "/opt/gitlab-ci-local/gitlab-ci-local.cjs"
 WRAPPER = "/opt/pipelines/container"
 BLOCK = 65536
+KILLED = 137
 
 
 class StoppedError(Exception):
@@ -129,6 +130,7 @@ class Runner:
         self._reader: output.Reader | None = None
         self._work = WORK / str(pipeline.id)
         self._other: list[str] = []
+        self._killed: dict[str, str] = {}
         self._stop: StoppedError | None = None
         self._uid = -1
         self._shortened = 0.0
@@ -277,6 +279,8 @@ class Runner:
         if event.kind == "finished":
             job.status, job.exit, job.finished = event.how, event.exit, now
             code = f", exit code {event.exit}" if event.exit else ""
+            if event.exit == KILLED:
+                code += self._why_killed(job)
             took = now - (job.started or now)
             self.pipeline.say(f"{job.name}: {event.how} in {took:.1f} s{code}")
             self._log(job, f"{event.how} in {took:.1f} s{code}")
@@ -285,6 +289,19 @@ class Runner:
             # The mark stays in the middle of a line where the output before had no line end.
             text = event.text.replace("<gclShellPromptPlaceholder>", " $")
             self._log(job, text.replace(f"{WRAPPER} ", "") if event.kind == "note" else text)
+
+    def _why_killed(self, job: Job) -> str:
+        """Return what is known of the end of a job that was killed, for its log and the page."""
+        try:
+            short = engine.out_of_memory(
+                self.values.platform, self.pipeline.id, job.started or self.pipeline.created
+            )
+        except (engine.EngineError, OSError):
+            return ""
+        if not short:
+            return ""
+        self._killed[job.name] = f"out of memory: its limit is {self.values.job.memory}"
+        return f", {self._killed[job.name]}"
 
     def _events(self) -> output.Reader:
         if self._reader is None:
@@ -351,7 +368,11 @@ class Runner:
                 if not failed:
                     self.reason = "\n".join(self._other[-5:])[:1000]
                     return "failed"
-                self.reason = f"failed: {', '.join(failed)}"
+                said = [
+                    f"{name} ({self._killed[name]})" if name in self._killed else name
+                    for name in failed
+                ]
+                self.reason = f"failed: {', '.join(said)}"
             return "failed" if code else "success"
         if code == 0:
             self.reason = "no job's rules are met"
