@@ -130,7 +130,7 @@ def refuse_credentials(where: str, text: str) -> None:
         )
 
 
-def _apt_configuration(proxies: dict[str, str]) -> str:
+def apt_configuration(proxies: dict[str, str]) -> str:
     """Return apt's configuration of how to reach a mirror."""
     dump = subprocess.run(
         ["apt-config", "dump"], capture_output=True, text=True, check=False
@@ -144,7 +144,7 @@ def _apt_configuration(proxies: dict[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _pip(index: str) -> dict[str, str]:
+def pip_settings(index: str) -> dict[str, str]:
     """Return pip's settings of where packages come from: setting, environment, files."""
     values: dict[str, str] = {}
     home = Path.home()
@@ -177,7 +177,7 @@ def _uv(pip: dict[str, str]) -> str:
     return text + (f'[[index]]\nurl = "{first}"\ndefault = true\n' if first else "")
 
 
-def _npm_registry() -> str:
+def npm_registry() -> str:
     """Return the registry that npm is configured to use, or an empty text."""
     found = os.environ.get("NPM_CONFIG_REGISTRY", "")
     for path in (Path("/etc/npmrc"), Path.home() / ".npmrc"):
@@ -189,7 +189,7 @@ def _npm_registry() -> str:
     return found
 
 
-def _go(proxy: str) -> dict[str, str]:
+def go_settings(proxy: str) -> dict[str, str]:
     """Return Go's settings of where modules come from: setting, environment, file."""
     values: dict[str, str] = {}
     path = Path(os.environ.get("GOENV", Path.home() / ".config/go/env"))
@@ -225,17 +225,19 @@ def collect(packages: dict[str, Any], extra_ca: dict[str, str]) -> dict[str, str
     Raises MachineError for an address with a password in it.
     """
     proxy = proxies(packages)
-    pip = _pip(packages.get("pip_index") or "")
-    npm = packages.get("npm_registry") or _npm_registry()
+    pip = pip_settings(packages.get("pip_index") or "")
+    npm = packages.get("npm_registry") or npm_registry()
     files = {
         "apt/debian.sources": "\n".join(
             s.deb822() for s in apt_sources(packages.get("apt_mirror") or "")
         ),
-        "apt/90host.conf": _apt_configuration(proxy),
+        "apt/90host.conf": apt_configuration(proxy),
         "pip.conf": "[global]\n" + "".join(f"{k} = {v}\n" for k, v in pip.items()) if pip else "",
         "uv.toml": _uv(pip),
         "npmrc": f"registry={npm}\n" if npm else "",
-        "goenv": "".join(f"{k}={v}\n" for k, v in _go(packages.get("go_proxy") or "").items()),
+        "goenv": "".join(
+            f"{k}={v}\n" for k, v in go_settings(packages.get("go_proxy") or "").items()
+        ),
         "environment": "".join(
             f"{name}={value}\n" for key, value in proxy.items() for name in (key, key.upper())
         ),

@@ -22,7 +22,8 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Compose: additional build contexts; buildx: bake with contexts between targets.
 ENGINE_MINIMUM, COMPOSE_MINIMUM, BUILDX_MINIMUM = (23, 0), (2, 18), (0, 10)
 LISTEN = "0A"
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  what other programs bind to
+# Addresses that stand for all of a host, and where it reaches itself then.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what programs bind to
 DOCKER_ROOT = "/var/lib/docker"  # where an engine keeps its data unless told otherwise
 ROOM_GIB = 1  # free disk space that changes of a deployed platform need
 SCARCE = 0.1  # share of a disk below which what is free runs out unnoticed
@@ -221,20 +222,27 @@ def disks(places: set[str]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def left(disk: dict[str, Any]) -> float:
+    """Return the share of a disk that is free for programs, as df counts."""
+    return float(disk["free"] / max(1, disk["free"] + disk["used"]))
+
+
+def disk_level(disk: dict[str, Any], needed_gib: int) -> str:
+    """Judge a disk: problem if too little is free, warning if little is left, else ok."""
+    if disk["free"] < needed_gib * 2**30:
+        return "problem"
+    return "warning" if left(disk) < SCARCE else "ok"
+
+
 def the_disks(directory: str, docker_root: str, first_gib: int) -> Iterator[Finding]:
     """Judge free disk space; `first_gib` GiB are needed for a first deploy."""
     # Images and volumes are there already on a later deploy; what is left is room for changes.
     needed = ROOM_GIB if deployed(directory) else first_gib
     for disk in disks({directory, docker_root}):
-        free = disk["free"] // 2**30
-        what = f"{free} GiB free for {' and '.join(disk['places'])}, {needed} needed"
-        if free < needed:
-            yield finding("problem", "disk", what, "free or add disk space")
-        elif disk["free"] < disk["total"] * SCARCE:
-            share = round(100 * disk["free"] / disk["total"])
-            yield finding("warning", "disk", f"{what}; {share} % left", "free or add disk space")
-        else:
-            yield finding("ok", "disk", what)
+        free = f"{disk['free'] // 2**30} GiB ({left(disk):.0%}) free"
+        what = f"{free} for {' and '.join(disk['places'])}, {needed} needed"
+        level = disk_level(disk, needed)
+        yield finding(level, "disk", what, "" if level == "ok" else "free or add disk space")
 
 
 def the_ports(project: str, address: str, ports: list[int], running: bool) -> Iterator[Finding]:

@@ -7,18 +7,16 @@ import getpass
 import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dap.errors import DapError
 from dap.plan import HostPlan, Plan
+from dap.reach import interpreter, ssh_user
 from dap.render import File, Tree
 from dap.settings import Settings, memory_bytes
 
@@ -26,7 +24,6 @@ from dap.settings import Settings, memory_bytes
 MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
 # In the tree's directory, but not of the tree: what the engine itself keeps there.
 KEEP = ["audit.log", ".build", "base/machine"]
-_SYSTEM_PYTHON = Path("/usr/bin/python3")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
 
 
@@ -65,20 +62,34 @@ def write_inventory(
         _write(tree_file, {file.path: _entry(file) for file in files})
         variables = {
             **_connection(host.host.address),
-            **_platform(plan.settings, host),
-            **_tree(tree),
-            **_registry(plan, host, secrets),
+            **host_variables(root, plan, host, tree, secrets, owner),
             "dap_tree_file": str(tree_file),
-            "dap_certificate": secrets.get("tls/ca-certificate", ""),
-            "dap_packages": plan.settings.packages.model_dump(mode="json", exclude={"extra_ca"}),
-            "dap_extra_ca": _extra_ca(root, plan.settings.packages.extra_ca),
             "dap_audit": audit,
-            "dap_owner": owner,
         }
         hosts[host.host.name] = variables
     inventory = folder / "inventory.json"
     _write(inventory, {"platform": {"hosts": hosts}})
     return inventory
+
+
+def host_variables(
+    root: Path,
+    plan: Plan,
+    host: HostPlan,
+    tree: Tree,
+    secrets: Mapping[str, str],
+    owner: str,
+) -> dict[str, Any]:
+    """Return what modules are told of a host; arguments as of `write_inventory`. Has secrets."""
+    return {
+        **_platform(plan.settings, host),
+        **_tree(tree),
+        **_registry(plan, host, secrets),
+        "dap_certificate": secrets.get("tls/ca-certificate", ""),
+        "dap_packages": plan.settings.packages.model_dump(mode="json", exclude={"extra_ca"}),
+        "dap_extra_ca": _extra_ca(root, plan.settings.packages.extra_ca),
+        "dap_owner": owner,
+    }
 
 
 def audit_entry(root: Path, action: str) -> dict[str, Any]:
@@ -102,28 +113,10 @@ def _connection(address: str) -> dict[str, Any]:
     if address == "localhost":
         return {
             "ansible_connection": "local",
-            "ansible_python_interpreter": _interpreter(),
+            "ansible_python_interpreter": interpreter(),
             "dap_become": os.geteuid() != 0,
         }
-    return {"ansible_host": address, "dap_become": _ssh_user(address) != "root"}
-
-
-def _interpreter() -> str:
-    """Return the Python of this machine's modules: the system's, as on every other host.
-
-    It starts sooner than one with packages of a person; without it, what `dap` itself runs on.
-    """
-    path = _SYSTEM_PYTHON if _SYSTEM_PYTHON.exists() else Path(sys.executable).resolve()
-    return str(path)
-
-
-def _ssh_user(address: str) -> str:
-    """Return the account that ssh logs in with, as the person's ssh configuration says."""
-    if shutil.which("ssh") is None:
-        raise DapError(f"ssh is not installed here; {address} can't be reached", "install it")
-    done = subprocess.run(["ssh", "-G", address], capture_output=True, text=True, check=False)
-    fields = (line.partition(" ") for line in done.stdout.splitlines())
-    return next((value for key, _, value in fields if key == "user"), "")
+    return {"ansible_host": address, "dap_become": ssh_user(address) != "root"}
 
 
 def _platform(settings: Settings, host: HostPlan) -> dict[str, Any]:

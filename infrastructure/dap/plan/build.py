@@ -54,7 +54,7 @@ def _hosts(settings: Settings) -> list[HostView]:
             address=host.address,
             roles=tuple(host.roles),
             slots=host.slots,
-            directory=host.directory or f"/srv/dap/{settings.name}",
+            directory=settings.directory(host),
             workspaces=tuple(placed[host.name]),
         )
         for host in settings.hosts

@@ -262,6 +262,10 @@ class Settings(Section):
 
     _source: Source | None = PrivateAttr(default=None)
 
+    def directory(self, host: Host) -> str:
+        """Where the platform's files are on a host."""
+        return host.directory or f"/srv/dap/{self.name}"
+
     def problem(self, path: Path, what: str, allowed: str = "", found: object = NOTHING) -> Problem:
         """A problem at `path` found later, as by what knows the catalogue.
 

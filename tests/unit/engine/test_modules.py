@@ -114,7 +114,7 @@ class TestRequirements:
             "Fedora 44",
             "processor cores",
             "MiB of memory, ",
-            "GiB free for",
+            " free for ",
             "desk asks for 1e+06 cpus",
             "desk asks for 1000000000 MiB",
         ):

@@ -1,0 +1,193 @@
+"""Looks at a platform on its host: containers and what they use, disks, certificates."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.dap_machine import ANCHORS
+from ansible.module_utils.dap_requirements import (
+    DOCKER_ROOT,
+    EVERYWHERE,
+    ROOM_GIB,
+    disk_level,
+    disks,
+    left,
+)
+
+from dap.onhost import docker
+
+CGROUPS = Path("/sys/fs/cgroup")
+# Long enough between two readings of the processor time for a figure of one percent.
+INTERVAL_S = 0.5
+CONNECT_S = 5
+THREADS = 8
+
+
+def main(arguments: dict[str, Any]) -> None:
+    """Print the facts; `arguments`: project, and directory of its tree."""
+    print(json.dumps(facts(arguments["project"], arguments["directory"])))
+
+
+def facts(project: str, directory: str) -> dict[str, Any]:
+    """Return what is deployed and how it is: plan, engine, containers, disks, certificates.
+
+    What can't be seen has an `error` instead.
+    """
+    deployed = plan(directory)
+    if deployed is None:
+        return {"plan": None}
+    found: dict[str, Any] = {"plan": deployed, "engine": {}, "containers": []}
+    root = DOCKER_ROOT
+    try:
+        # The engine counts its images to answer this; containers are looked at meanwhile.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            info = pool.submit(docker.get, "/info")
+            found["containers"] = containers(project)
+            found["engine"] = {"version": info.result()["ServerVersion"]}
+            root = info.result()["DockerRootDir"]
+    except docker.EngineError as error:
+        found["engine"] = {"error": str(error)}
+    found["disks"] = [
+        {**disk, "left": left(disk), "level": disk_level(disk, ROOM_GIB)}
+        for disk in disks({directory, root})
+    ]
+    settings = deployed["settings"]
+    address = EVERYWHERE.get(settings["address"], settings["address"])
+    found["certificates"] = {
+        "server": served(address, settings["ports"]["https"], settings["domain"]),
+        "authority": authority(project),
+    }
+    return found
+
+
+def plan(directory: str) -> dict[str, Any] | None:
+    """Return what was deployed; None if nothing was."""
+    path = Path(directory, "plan.json")
+    if not path.exists():
+        return None
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return {key: told[key] for key in ("host", "settings", "services", "routes", "streams")}
+
+
+def containers(project: str) -> list[dict[str, Any]]:
+    """Return state, health and use of each container of a Compose project."""
+    listed = docker.containers(project)
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        began = list(pool.map(_used, listed))
+        details = list(pool.map(_detail, listed))
+        last = max((use["at"] for use in began if use), default=0.0)
+        time.sleep(max(0.0, INTERVAL_S - (time.monotonic() - last)))
+        ended = list(pool.map(_used, listed))
+    return [
+        _container(docker.service(listed[i]), detail, began[i], ended[i])
+        for i, detail in enumerate(details)
+        if detail is not None
+    ]
+
+
+def _detail(listed: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        return dict(docker.get(f"/containers/{listed['Id']}/json"))
+    except docker.GoneError:
+        return None
+
+
+def _used(listed: dict[str, Any]) -> dict[str, Any]:
+    """Return processor time in ns, memory in bytes and when that was; empty if it doesn't run."""
+    if listed["State"] != "running":
+        return {}
+    path = f"/containers/{listed['Id']}/stats"
+    try:
+        told = docker.get(path, stream="false", **{"one-shot": "true"})
+    except docker.GoneError:
+        return {}
+    memory = told.get("memory_stats") or {}
+    stats = memory.get("stats") or {}
+    # What the kernel would give back at once is no use of memory: the client counts so, too.
+    idle = stats.get("total_inactive_file", stats.get("inactive_file", 0))
+    return {
+        "at": time.monotonic(),
+        "cpu_ns": told["cpu_stats"]["cpu_usage"]["total_usage"],
+        "memory": max(0, memory.get("usage", 0) - idle),
+    }
+
+
+def _container(
+    service: str, detail: dict[str, Any], began: dict[str, Any], ended: dict[str, Any]
+) -> dict[str, Any]:
+    state, host = detail["State"], detail["HostConfig"]
+    health = state.get("Health") or {}
+    checks = health.get("Log") or []
+    cpu = None
+    if began and ended and ended["at"] > began["at"]:
+        cpu = (ended["cpu_ns"] - began["cpu_ns"]) / (ended["at"] - began["at"]) / 1e7
+    return {
+        "service": service,
+        "container": detail["Name"].lstrip("/"),
+        "id": detail["Id"],
+        "image": detail["Config"]["Image"],
+        "digest": detail["Image"],
+        "state": state["Status"],
+        "health": health.get("Status", ""),
+        "said": checks[-1]["Output"] if checks else "",
+        "exit_status": state["ExitCode"],
+        "error": state.get("Error", ""),
+        "out_of_memory": state.get("OOMKilled", False),
+        "oom_kills": oom_kills(state["Pid"]) if state["Pid"] else None,
+        "restarts": detail["RestartCount"],
+        "started": state["StartedAt"],
+        "finished": state["FinishedAt"],
+        "cpu_percent": cpu,
+        "memory_used": ended.get("memory"),
+        "memory_limit": host["Memory"] or None,
+    }
+
+
+def oom_kills(pid: int) -> int | None:
+    """Return how many processes of a container the kernel killed for lack of memory.
+
+    Counted by the control group of process `pid` since the container started; None if that is
+    not to be read.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines()
+        groups = {kinds: path for _, kinds, path in (line.split(":", 2) for line in lines)}
+        if "memory" in groups:
+            file = CGROUPS / "memory" / groups["memory"].lstrip("/") / "memory.oom_control"
+        else:
+            file = CGROUPS / groups[""].lstrip("/") / "memory.events"
+        counts = dict(line.split() for line in file.read_text(encoding="ascii").splitlines())
+        return int(counts["oom_kill"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def served(address: str, port: int, name: str) -> dict[str, str]:
+    """Return the certificate that a server shows for a name, in PEM, or the error."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # it is looked at, not trusted: an expired one counts too
+    try:
+        with (
+            socket.create_connection((address, port), timeout=CONNECT_S) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secured,
+        ):
+            shown = secured.getpeercert(binary_form=True)
+    except OSError as error:
+        return {"error": f"{address} port {port}: {error}"}
+    return {"pem": ssl.DER_cert_to_PEM_cert(shown or b"")}
+
+
+def authority(project: str) -> dict[str, str]:
+    """Return the CA that the last deploy let this host trust, in PEM, or the error."""
+    path = ANCHORS / f"dap-{project}.crt"
+    try:
+        return {"pem": path.read_text(encoding="utf-8")}
+    except OSError as error:
+        return {"error": f"{path}: {error.strerror}"}

@@ -1,0 +1,177 @@
+"""Asks a host: modules of `dap.onhost` run there and print what they found.
+
+All that a host needs is python3. It gets the modules' source on its standard input, so nothing is
+installed or left there; a host with an address is reached by ssh, this machine without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Protocol, TypeVar
+
+import dap.onhost
+from dap.errors import DapError
+
+# Imports from what stands in the first line of its input, then calls a module's main.
+_START = """\
+import importlib, importlib.abc, importlib.util, json, sys
+sent = json.loads(sys.stdin.readline())
+class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    def find_spec(self, name, path, target=None):
+        if name in sent["modules"]:
+            return importlib.util.spec_from_loader(name, self, is_package=self.is_package(name))
+    def get_source(self, name):
+        return sent["modules"][name]
+    def is_package(self, name):
+        return any(each.startswith(name + ".") for each in sent["modules"])
+sys.meta_path.insert(0, Sent())
+importlib.import_module(sent["call"]).main(sent["arguments"])
+"""
+_SHARED = ("dap_host", "dap_machine", "dap_requirements")
+_CONNECT_S = 10
+_SYSTEM_PYTHON = Path("/usr/bin/python3")
+_T = TypeVar("_T")
+_H = TypeVar("_H")
+
+
+class HostError(DapError):
+    """A host can't be asked."""
+
+    status = 2
+
+
+class Host(Protocol):
+    """A host as settings and plan have it."""
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+
+    @property
+    def address(self) -> str:
+        """What it is reached at over SSH; localhost: this machine."""
+
+
+def ask(
+    root: Path, host: Host, module: str, arguments: Mapping[str, Any], *, timeout_s: float
+) -> Any:
+    """Run `dap.onhost.<module>` as root on a host; return the JSON that it printed.
+
+    Args:
+        root: the project's folder, which has the modules that Ansible shares.
+        host: where to run it.
+        module: name of the module; its `main` gets `arguments`.
+        arguments: plain data; not seen in process lists.
+        timeout_s: how long to wait, in seconds.
+
+    Raises:
+        HostError: the host can't be reached, its account can't become root, or the time is over.
+    """
+    command = _command(host)
+    try:
+        done = subprocess.run(
+            command,
+            input=_input(root, module, arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise HostError(
+            f"{host.name}: did not answer within {timeout_s:.0f} s", _remedy(host)
+        ) from None
+    if done.returncode == 0:
+        with suppress(ValueError):
+            return json.loads(done.stdout)
+    raise HostError(f"{host.name}: can't be asked: {_reason(done)}", _remedy(host))
+
+
+def listen(
+    root: Path, host: Host, module: str, arguments: Mapping[str, Any]
+) -> subprocess.Popen[str]:
+    """Start `dap.onhost.<module>` as root on a host; what it prints comes through the pipe.
+
+    It ends when its standard input is closed.
+    """
+    process = subprocess.Popen(
+        _command(host),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # an interrupt is ours to handle
+    )
+    given: IO[str] | None = process.stdin
+    if given is None:
+        raise AssertionError
+    given.write(_input(root, module, arguments))
+    given.flush()
+    return process
+
+
+def each(hosts: Iterable[_H], question: Callable[[_H], _T]) -> list[_T]:
+    """Ask all hosts at once; the answers in the hosts' order."""
+    asked = list(hosts)
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        return list(pool.map(question, asked))
+
+
+def interpreter() -> str:
+    """Return the Python that runs modules on this machine: the system's, as on every other host.
+
+    It starts sooner than one with packages of a person; without it, what `dap` itself runs on.
+    """
+    path = _SYSTEM_PYTHON if _SYSTEM_PYTHON.exists() else Path(sys.executable).resolve()
+    return str(path)
+
+
+def ssh_user(address: str) -> str:
+    """Return the account that ssh logs in with, as the person's ssh configuration says."""
+    if shutil.which("ssh") is None:
+        raise DapError(f"ssh is not installed here; {address} can't be reached", "install it")
+    done = subprocess.run(["ssh", "-G", address], capture_output=True, text=True, check=False)
+    fields = (line.partition(" ") for line in done.stdout.splitlines())
+    return next((value for key, _, value in fields if key == "user"), "")
+
+
+def _command(host: Host) -> list[str]:
+    if host.address == "localhost":
+        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        return [*sudo, interpreter(), "-I", "-c", _START]
+    sudo = [] if ssh_user(host.address) == "root" else ["sudo", "-n"]
+    options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}"]
+    there = shlex.join([*sudo, "/usr/bin/python3", "-I", "-c", _START])
+    return ["ssh", *options, host.address, there]
+
+
+def _input(root: Path, module: str, arguments: Mapping[str, Any]) -> str:
+    shared = root / "infrastructure" / "ansible" / "module_utils"
+    sources = {"dap": "", "dap.onhost": "", "ansible": "", "ansible.module_utils": ""}
+    for path in Path(dap.onhost.__path__[0]).glob("*.py"):
+        sources[f"dap.onhost.{path.stem}"] = path.read_text(encoding="utf-8")
+    for name in _SHARED:
+        text = (shared / f"{name}.py").read_text(encoding="utf-8")
+        sources[f"ansible.module_utils.{name}"] = text
+    call = f"dap.onhost.{module}"
+    return json.dumps({"modules": sources, "call": call, "arguments": dict(arguments)}) + "\n"
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return lines[-1] if lines else f"exit status {done.returncode}"
+
+
+def _remedy(host: Host) -> str:
+    if host.address == "localhost":
+        return "run it as root, or let the account use sudo without a password"
+    return f"see that it answers: ssh {host.address} sudo -n python3 --version"
