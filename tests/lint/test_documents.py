@@ -1,11 +1,20 @@
-"""What is generated is what the sources would generate now."""
+"""Pages are current, their links lead somewhere, and each block says what it is for."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+from copier import run_copy
 
-from tests.paths import ROOT, relative
+from tests.paths import ROOT, relative, text_files
+from tests.template.conftest import snapshot
+from tests.tools.markdown import Use, anchors, inline_code, links, paragraphs
+from tests.tools.pages import PAGES, page_blocks
 from tests.tools.settings_page import PAGE, page, reference
+
+DOC = sorted((ROOT / "doc").glob("*.md"))
+REPORTS = {"benchmarks.md", "reliability.md"}  # made of figures
 
 
 def test_the_settings_page_is_current() -> None:
@@ -35,3 +44,119 @@ def test_every_folder_of_the_catalogue_has_a_page(place: str) -> None:
         p.name for p in folder.iterdir() if (p / mark).exists() and not (p / "README.md").exists()
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=relative)
+def test_every_block_says_what_it_is_for(path: Path) -> None:
+    for block in page_blocks(path):
+        if block.use is Use.ELSEWHERE:
+            assert (ROOT / block.value).is_file(), f"{block.where}: there is no {block.value}"
+
+
+@pytest.mark.parametrize("path", [p for p in DOC if p.name not in REPORTS], ids=relative)
+def test_a_page_says_first_whom_it_is_for(path: Path) -> None:
+    assert re.match(r"For [^.:]+[.:] .*[Aa]fter (reading )?it you ", paragraphs(path)[0])
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    for name in ("README.md", "template/README.md.jinja"):
+        linked = {link.target for link in links(ROOT / name, name)}
+        found = {p.name for p in DOC if f"doc/{p.name}" in linked}
+        # A project's README leads its people to what they need; the rest is linked from there.
+        reports = REPORTS | {"architecture.md", "maintain.md"} if "template" in name else set()
+        assert {p.name for p in DOC} - found - reports == set(), name
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project as copier makes it of the working tree."""
+    source, target = (tmp_path_factory.mktemp(name) for name in ("distribution", "project"))
+    snapshot(source)
+    run_copy(str(source), target, defaults=True, quiet=True)
+    return target
+
+
+def dangling(pages: list[Path], root: Path) -> list[str]:
+    """Links of pages below `root` that lead nowhere, to no heading or out of it."""
+    found = []
+    for path in pages:
+        for link in links(path, str(path.relative_to(root))):
+            if re.match(r"[a-z]+:", link.target):
+                continue
+            name, _, anchor = link.target.partition("#")
+            file = (path.parent / name).resolve() if name else path
+            if not (file.exists() and file.is_relative_to(root)) or (
+                anchor and anchor not in anchors(file)
+            ):
+                found.append(f"{link.where}: {link.target}")
+    return found
+
+
+def test_links_lead_somewhere() -> None:
+    assert dangling([path for path in PAGES if path.suffix == ".md"], ROOT) == []
+
+
+def test_links_lead_somewhere_in_a_project(project: Path) -> None:
+    pages = list(project.rglob("*.md"))
+    assert len(pages) > 20
+    assert dangling(pages, project.resolve()) == []
+
+
+WORD = re.compile(r"(?P<tool>make|dap) (?P<word>[a-z][a-z-]*)")
+
+
+def targets(makefile: Path) -> set[str]:
+    """Targets that a Makefile lists."""
+    found = re.search(r"^\.PHONY: (.*)$", makefile.read_text(), flags=re.MULTILINE)
+    assert found
+    return set(found[1].split())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=relative)
+def test_commands_that_are_named_are_there(path: Path) -> None:
+    known = {
+        "make": targets(ROOT / "Makefile") | targets(ROOT / "template" / "Makefile"),
+        "dap": {
+            p.stem.replace("_", "-")
+            for p in (ROOT / "infrastructure" / "dap" / "cli").glob("[!_]*.py")
+        },
+    }
+    for line, text in inline_code(path):
+        match = WORD.match(text.removeprefix(".venv/bin/"))
+        if match:
+            assert match["word"] in known[match["tool"]], f"{relative(path)}:{line}: {text}"
+
+
+# Messages of other programs that the page explains.
+OTHERS = {
+    "CERTIFICATE_VERIFY_FAILED",
+    "Could not resolve host",
+    "self-signed certificate in certificate chain",
+    "Permission denied (publickey)",
+    "REMOTE HOST IDENTIFICATION HAS CHANGED",
+    "FATAL: W any … DENIED",
+    "No space left on device",
+    "/tmp",
+}
+
+
+def test_messages_that_are_explained_are_there() -> None:
+    troubles = ROOT / "doc" / "troubleshooting.md"
+    sources = "\n".join(
+        text
+        for path, text in text_files()
+        if relative(path).startswith(("infrastructure/", "environments/")) and path.suffix != ".md"
+    )
+    messages = [
+        code
+        for heading in re.findall(r"^### (.*)$", troubles.read_text(), flags=re.MULTILINE)
+        for code in re.findall(r"`([^`]+)`", heading)
+    ]
+    assert len(messages) > 20
+    gone = [
+        message
+        for message in set(messages) - OTHERS
+        for part in message.split("…")
+        if part.strip(" :") and part.strip(" :") not in sources
+    ]
+    assert gone == []

@@ -13,8 +13,10 @@ PAGE = ROOT / "doc" / "settings.md"
 HEAD = """\
 # Settings
 
-Every key of `platform.yml`. `make validate` checks the file; each message names file, line and key,
-what was found and what is allowed. `make plan` shows what a change would do.
+For operators. After reading it you know every key of `platform.yml`.
+
+`make validate` checks the file; each message names file, line and key, what was found and what is
+allowed. `make plan` shows what a change would do.
 Editors that know YAML schemas complete the keys (the first line of the file names the schema).
 
 This page is made from the models by `make docs` of the distribution.

@@ -8,20 +8,14 @@ from demo.project import REPOSITORY
 from tests.demo.conftest import Platform
 from tests.demo.docs.places import Places
 
-# What the pages push to; their readers begin with an empty repository.
-REPOSITORIES = (REPOSITORY, "churn")
-
 
 @pytest.fixture(scope="module")
 def places(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     """All places; afterwards the platform and its repository are what they were."""
     made = Places(platform, tmp_path_factory.mktemp("docs"))
     made.make()
-    for repository in REPOSITORIES:
-        made.empty(repository)
     yield made
-    for repository in REPOSITORIES:
-        made.empty(repository)
+    made.empty(REPOSITORY)
     platform.project.git("push", "--quiet", "--push-option", "ci.skip", "origin", "HEAD:main")
     if platform.project.make_json("plan")["changed"]:
         platform.project.make("deploy")

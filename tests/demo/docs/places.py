@@ -74,7 +74,7 @@ class Places:
 
     def make(self) -> None:
         """Make what all pages share."""
-        for folder in (self.host, self.directory / "bin", self.directory / "home" / ".ssh"):
+        for folder in (self.directory / "bin", self.directory / "home" / ".ssh"):
             folder.mkdir(parents=True)
         self._home()
         self._programs()
@@ -88,12 +88,16 @@ class Places:
         self.git("clone", "--quiet", str(source), str(self.project), cwd=self.directory)
         remote = self.git("remote", "get-url", "origin", cwd=source).strip()
         self.git("remote", "set-url", "origin", remote, cwd=self.project)
-        self._laptop()
+        subprocess.run(["infrastructure/bootstrap"], cwd=self.project, check=True)
 
     def reset(self) -> None:
-        """Bring the project to what was deployed; what git ignores stays."""
-        self.git("reset", "--quiet", "--hard", "origin/HEAD", cwd=self.project)
+        """Make the folders new; what git ignores in the project stays, such as `.venv`."""
+        self.git("reset", "--quiet", "--hard", "HEAD", cwd=self.project)
         self.git("clean", "-qffd", cwd=self.project)
+        for folder in (self.host, self.laptop):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        self._laptop()
 
     def _home(self) -> None:
         """Make a home like the real one, but with the demo's SSH key and its own git settings."""

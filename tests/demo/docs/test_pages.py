@@ -12,6 +12,7 @@ from dap.errors import DapError
 
 from demo.access import await_result
 from demo.flow import PIPELINE_ENDS
+from demo.project import REPOSITORY
 from tests.demo.conftest import Platform
 from tests.demo.docs.places import Places
 from tests.demo.docs.session import Session
@@ -21,6 +22,8 @@ from tests.tools.pages import PAGES, has_acts, page_blocks
 
 STARTED = re.compile(r"pipeline #\d+: https://[^/]+/-/pipelines/([a-z0-9-]+)/(\d+)")
 PIPELINE_LIMIT_S = 120
+# Pages whose readers push to a repository that is still empty.
+EMPTY = {"doc/quickstart.md": REPOSITORY, "doc/extend.md": "churn"}
 
 
 class Reader:
@@ -66,6 +69,8 @@ class Reader:
 @pytest.mark.parametrize("page", filter(has_acts, PAGES), ids=relative)
 def test_the_blocks_of_a_page_work(places: Places, platform: Platform, page: Path) -> None:
     places.reset()
+    if relative(page) in EMPTY:
+        places.empty(EMPTY[relative(page)])
     with ExitStack() as stack:
         reader = Reader(places, stack)
         for block in page_blocks(page):
