@@ -105,6 +105,12 @@ def finding(level: str, where: str, what: str, remedy: str = "") -> Finding:
     return {"level": level, "where": where, "what": what, "remedy": remedy}
 
 
+def publishes(container: dict[str, Any], addresses: set[str], port: int) -> bool:
+    """Tell whether a line of `docker ps` shows the port on one of the addresses."""
+    shown = re.findall(r"([0-9a-f.:]+?)]?:(\d+)->", container["Ports"])
+    return any(ip in addresses and int(number) == port for ip, number in shown)
+
+
 def taken_ports(project: str, address: str, ports: list[int], running: bool) -> list[Finding]:
     """Return a problem for each port that something else than this platform listens on."""
     wanted = {port: held for port, held in listeners().items() if port in ports}
@@ -119,7 +125,7 @@ def taken_ports(project: str, address: str, ports: list[int], running: bool) -> 
         containers = []
     problems = []
     for port, held in sorted(wanted.items()):
-        owners = [c for c in containers if re.search(rf":{port}->", c["Ports"])]
+        owners = [c for c in containers if publishes(c, {ip for ip, _ in held}, port)]
         if any(f"com.docker.compose.project={project}" in c["Labels"].split(",") for c in owners):
             continue
         holder = f"container {owners[0]['Names']}" if owners else process_of(held[0][1])

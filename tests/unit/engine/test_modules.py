@@ -94,6 +94,21 @@ class TestRequirements:
         assert f"port {port} on 127.0.0.1 is in use by " in problem["what"]
         assert f"(process {os.getpid()})" in problem["what"]
 
+    @pytest.mark.parametrize(
+        ("ports", "published"),
+        [
+            ("127.0.0.1:443->443/tcp, 127.0.0.1:80->80/tcp", True),
+            ("127.0.0.14:443->443/tcp", False),
+            ("0.0.0.0:443->443/tcp, [::]:443->443/tcp", True),
+            ("127.0.0.1:8443->443/tcp, 443/tcp", False),
+        ],
+    )
+    def test_a_container_of_another_address_does_not_hold_a_port(
+        self, ports: str, published: bool
+    ) -> None:
+        addresses = {"127.0.0.1", "::"}
+        assert self.module.publishes({"Ports": ports}, addresses, 443) is published
+
     def test_a_port_on_another_address_is_free(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
