@@ -14,7 +14,9 @@ def places(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """All places; afterwards the platform and its repository are what they were."""
     made = Places(platform, tmp_path_factory.mktemp("docs"))
     made.make()
+    kept = made.workspace_home()
     yield made
+    made.restore_workspace_home(kept)
     made.empty(REPOSITORY)
     platform.project.git("push", "--quiet", "--push-option", "ci.skip", "origin", "HEAD:main")
     if platform.project.make_json("plan")["changed"]:

@@ -1,6 +1,5 @@
 """Where the blocks of a page run: scratch folders, an analyst's workspace and a bare machine."""
 
-import os
 import re
 import shlex
 import shutil
@@ -15,11 +14,11 @@ from dap.plan import make_plan
 from dap.settings import load
 
 from demo.project import ROOT, clean_environment
-from tests.demo.conftest import Platform
+from tests.demo.conftest import Platform, privileged
 from tests.demo.docs.session import Session
 from tests.template.conftest import snapshot
 
-ENVIRONMENT = "environment-python"
+WORKSPACE = "admin-python"
 ANALYST = 1000  # the user of every environment
 
 
@@ -95,7 +94,7 @@ class Places:
         self.git("reset", "--quiet", "--hard", "HEAD", cwd=self.project)
         self.git("clean", "-qffd", cwd=self.project)
         for folder in (self.host, self.laptop):
-            shutil.rmtree(folder, ignore_errors=True)
+            privileged("rm", "-rf", str(folder))
             folder.mkdir()
         self._laptop()
 
@@ -121,6 +120,8 @@ class Places:
         for name in ("ssh", "sftp", "scp"):
             command = [str(shutil.which(name)), *project.ssh_options]
             self._program(name, f'exec {shlex.join(command)} "$@"')
+        if shutil.which("sudo") is None:  # then this is root, for whom it does nothing
+            self._program("sudo", 'exec "$@"')
         copier = str(ROOT / ".venv" / "bin" / "copier")
         answers = shlex.join(
             f"--data={key}={getattr(project, key)}" for key in ("name", "domain", "address")
@@ -153,9 +154,8 @@ class Places:
                 text=True,
             ).stdout
         )
-        for path in (self.laptop, *self.laptop.rglob("*")):
-            os.chown(path, ANALYST, ANALYST)
-            path.chmod(0o700 if path.is_dir() else 0o600)
+        privileged("chmod", "-R", "go=", str(self.laptop))
+        privileged("chown", "-R", f"{ANALYST}:{ANALYST}", str(self.laptop))
 
     def git(self, *arguments: str, cwd: Path) -> str:
         """Run git; what it printed."""
@@ -193,6 +193,15 @@ class Places:
             *("-i", "HOME=/home/analyst", "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"),
             *("bash", "--noprofile", "--norc"),
         ]
+
+    def workspace_home(self) -> set[str]:
+        """Names in the home of the workspace."""
+        return set(self.platform.execute(WORKSPACE, "ls", "-A", "/home/analyst").splitlines())
+
+    def restore_workspace_home(self, kept: set[str]) -> None:
+        """Remove what came after `kept` was read."""
+        for name in self.workspace_home() - kept:
+            self.platform.execute(WORKSPACE, "rm", "-rf", f"/home/analyst/{name}")
 
     def empty(self, repository: str) -> None:
         """Take all branches from a repository, if it is there: pages begin with an empty one."""

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-BLOCK_LIMIT_S = 180.0
+BLOCK_LIMIT_S = 300.0
 ENDS_IN_S = 10.0
 
 
