@@ -1,97 +1,145 @@
-"""Every service runs, is well, and is confined."""
+"""Every service runs, is well, and has no more than it was given."""
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
-import pytest
-from dap.engine.observe import Platform, docker
+from acceptance import Deployed, expect, expect_none
+from acceptance.platform import JOB
 from dap.plan import Service
+from dap.settings import memory_bytes
+
+HEALTH_TIMEOUT_S = 30
+AGAIN = "docker compose up -d --force-recreate {name} in {directory}"
 
 
-def options(platform: Platform, service: Service) -> Any:
-    """Return the x-dap section of a service."""
-    folder = platform.prepared.plan.folders[service.folder]
-    return next(each.options for each in folder.services if each.name == service.name)
-
-
-def test_healthy(container: dict[str, Any]) -> None:
+def test_healthy(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
+    """By its own health check, asked now: Docker's answer may be half a minute old."""
+    remedy = f"docker compose logs {service.name} in {platform.directory}; then make deploy"
     state = container["State"]
-    assert state["Status"] == "running"
-    assert "Health" in state, "has no health check"
-    assert state["Health"]["Status"] == "healthy"
-
-
-def test_only_the_entry_publishes_ports(
-    platform: Platform, service: Service, container: dict[str, Any]
-) -> None:
-    published = {port for port, bound in container["NetworkSettings"]["Ports"].items() if bound}
-    if not options(platform, service).entry:
-        assert not published
+    expect(
+        state["Status"] == "running",
+        f"it is {state['Status']}, with exit status {state['ExitCode']}",
+        remedy,
+    )
+    check = (container["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
+    expect(check[0] != "NONE", "it has no health check", "make deploy")
+    command = check[1:] if check[0] == "CMD" else ["/bin/sh", "-c", check[1]]
+    try:
+        done = subprocess.run(
+            ["docker", "exec", container["Id"], *command],
+            capture_output=True,
+            check=False,
+            timeout=HEALTH_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        expect(False, f"its health check does not end within {HEALTH_TIMEOUT_S} s", remedy)
         return
-    settings, plan = platform.prepared.plan.settings, platform.prepared.plan
-    listened = {settings.ports.http, settings.ports.https, *(s.listen for s in plan.streams)}
-    assert published == {f"{port}/tcp" for port in listened}
-    ports = container["NetworkSettings"]["Ports"].values()
-    addresses = {each["HostIp"] for bound in ports for each in bound or ()}
-    assert addresses == {settings.address}
+    said = (done.stdout + done.stderr).decode(errors="replace").strip()[-200:]
+    expect(
+        done.returncode == 0,
+        f"its health check ends with {done.returncode}" + (f": {said}" if said else ""),
+        remedy,
+    )
 
 
-@pytest.mark.parametrize(
-    ("what", "key", "confined"),
-    [
-        ("privileged", "Privileged", lambda value: value is False),
-        ("cap_drop", "CapDrop", lambda value: value == ["ALL"]),
-        ("cap_add", "CapAdd", lambda value: not value),
-        ("security_opt", "SecurityOpt", lambda value: "no-new-privileges:true" in (value or [])),
-        ("read_only", "ReadonlyRootfs", lambda value: value is True),
-        ("mem_limit", "Memory", lambda value: value > 0),
-        ("pids_limit", "PidsLimit", lambda value: (value or 0) > 0),
-    ],
-    ids=lambda value: value if isinstance(value, str) and value.islower() else "",
-)
-def test_confined(
-    platform: Platform,
-    service: Service,
-    container: dict[str, Any],
-    what: str,
-    key: str,
-    confined: Any,
-) -> None:
-    if what in options(platform, service).exceptions:
-        pytest.skip(f"x-dap.exceptions: {options(platform, service).exceptions[what]}")
-    assert confined(container["HostConfig"][key]), f"{key} is {container['HostConfig'][key]}"
+def test_nothing_runs_that_is_not_planned(platform: Deployed) -> None:
+    planned = {service.name for service in platform.prepared.plan.services}
+    strangers = []
+    for container in platform.everything:
+        labels = container["Config"]["Labels"] or {}
+        service = labels.get("com.docker.compose.service")
+        known = service in planned and labels.get("com.docker.compose.project") == platform.name
+        twice = (
+            known
+            and service in platform.containers
+            and labels.get("com.docker.compose.oneoff") != "True"
+            and platform.containers[service]["Id"] != container["Id"]
+        )
+        if JOB not in labels and (not known or twice):
+            strangers.append(f"the container {container['Name'].lstrip('/')} is not of the plan")
+    expect_none(strangers, "docker rm --force what is not the platform's, or make deploy")
 
 
-def test_is_not_root(platform: Platform, service: Service, container: dict[str, Any]) -> None:
-    if "user" in options(platform, service).exceptions:
-        pytest.skip(f"x-dap.exceptions: {options(platform, service).exceptions['user']}")
-    assert container["Config"]["User"].split(":")[0] not in ("", "0", "root")
+def test_limits(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
+    """Memory and number of processes are limited, as the settings say."""
+    rendered, host = platform.compose[service.name], container["HostConfig"]
+    wanted = {
+        "Memory": memory_bytes(str(rendered["mem_limit"])),
+        "PidsLimit": int(rendered["pids_limit"]),
+        "NanoCpus": int(float(rendered.get("cpus", 0)) * 1e9),
+    }
+    expect_none(
+        (
+            f"{key} is {host[key]} where {limit} is meant"
+            for key, limit in wanted.items()
+            if (host[key] or 0) != limit or (key != "NanoCpus" and not limit)
+        ),
+        AGAIN.format(name=service.name, directory=platform.directory),
+    )
 
 
-def test_inspect_shows_no_secret(platform: Platform, container: dict[str, Any]) -> None:
-    text = docker("inspect", container["Id"])
-    shown = [name for name, value in platform.hidden.items() if value in text]
-    assert shown == []
+def test_confined(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
+    """It has the rights that `compose.yml` gives, and those are none unless its folder says why."""
+    rendered, host = platform.compose[service.name], container["HostConfig"]
+    exceptions = platform.exceptions(service.name)
+    # Key of Compose → what Docker has, what no deviation is.
+    rights: dict[str, tuple[Any, Any]] = {
+        "privileged": (host["Privileged"], False),
+        "cap_drop": (host["CapDrop"] or [], ["ALL"]),
+        "cap_add": ([name.removeprefix("CAP_") for name in host["CapAdd"] or []], []),
+        "security_opt": (host["SecurityOpt"] or [], ["no-new-privileges:true"]),
+        "read_only": (host["ReadonlyRootfs"], True),
+        "devices": (host["Devices"] or [], []),
+        "pid": (host["PidMode"], ""),
+    }
+    problems = []
+    for key, (has, safe) in rights.items():
+        given = rendered.get(key, safe)
+        if given != safe and key not in exceptions:
+            problems.append(f"{key} is {given}, and x-dap.exceptions does not say why")
+        if sorted_if_list(has) != sorted_if_list(given):
+            problems.append(f"{key} is {has} where {given} is meant")
+    expect_none(problems, AGAIN.format(name=service.name, directory=platform.directory))
 
 
-def test_files_of_the_tree(platform: Platform) -> None:
-    wrong, open_text = [], []
-    for file in platform.prepared.trees[0].files:
-        path = platform.directory / file.path
-        status = path.stat()
-        found = (status.st_mode & 0o7777, status.st_uid)
-        if found != (file.mode, file.uid):
-            wrong.append(f"{file.path}: {found[0]:04o} of {found[1]}")
-        if not file.secret:
-            content = path.read_bytes()
-            open_text += [
-                file.path for value in platform.hidden.values() if value.encode() in content
-            ]
-    assert wrong == []
-    assert open_text == [], "secrets in files that are not secret"
+def sorted_if_list(value: Any) -> Any:
+    """Return a list in order, all else as it is."""
+    return sorted(value) if isinstance(value, list) else value
 
 
-def test_secrets_are_for_root_alone(platform: Platform) -> None:
-    folder = platform.directory / "secrets"
-    assert folder.stat().st_mode & 0o7777 == 0o700
+def test_not_root(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
+    """No process of it is root's, unless its folder says why."""
+    if "user" in platform.exceptions(service.name):
+        wanted = str(platform.compose[service.name]["user"])
+        expect(
+            container["Config"]["User"] == wanted,
+            f"it runs as {container['Config']['User']} where {wanted} is meant",
+            AGAIN.format(name=service.name, directory=platform.directory),
+        )
+        return
+    roots = [
+        f"process {process.name} is root's: {command_of(process)}"
+        for process in platform.processes(container)
+        if "0" in owners(process)
+    ]
+    expect_none(roots, AGAIN.format(name=service.name, directory=platform.directory))
+
+
+def owners(process: Path) -> list[str]:
+    """Return real, effective, saved and filesystem user of a process."""
+    try:
+        lines = (process / "status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return next(line for line in lines if line.startswith("Uid:")).split()[1:]
+
+
+def command_of(process: Path) -> str:
+    """Return the name of the program of a process."""
+    try:
+        return (process / "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "ended meanwhile"

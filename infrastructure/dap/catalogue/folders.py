@@ -18,7 +18,7 @@ from dap.errors import InputError
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 RESERVED = ("base", "builder", "dap")
-NOT_CONTEXT = {"compose.yml", "content.py", "README.md", "config", "secrets", "client"}
+NOT_CONTEXT = {"compose.yml", "content.py", "README.md", "config", "secrets", "client", "tests"}
 NOT_ENVIRONMENT = {"environment.yml", "README.md", "tests"}
 _LITTER = {"__pycache__", ".DS_Store", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 

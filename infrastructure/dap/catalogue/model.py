@@ -13,7 +13,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[kmg]$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Role = Literal["service", "runner"]
-SecretKind = Literal["password", "token", "ssh-host-key", "user"]
+SecretKind = Literal["password", "token", "ssh-key", "user"]
 
 
 class _Model(BaseModel):

@@ -140,6 +140,7 @@ class Renderer:
         return {
             "secret": self.values.secret,
             "bcrypt": self.values.bcrypt,
+            "public_key": self.values.public_key,
             "ca_certificate": self.values.secret(CA_CERTIFICATE),
         }
 

@@ -11,6 +11,7 @@ import bcrypt
 
 from dap.errors import InputError
 from dap.plan import DIGEST_KEY, Plan, secret_specs
+from dap.secrets.kinds import ssh_public_key
 from dap.settings import choice
 
 CA_KEY = "tls/ca-key"
@@ -62,6 +63,20 @@ class Values:
             prefix = b"$2b$%02d$" % _BCRYPT_COST
             self._hashes[name] = bcrypt.hashpw(password, prefix + encoded).decode()
         return self._hashes[name]
+
+    def public_key(self, name: str) -> str:
+        """Return the public half of an SSH key among the secrets, as one line.
+
+        Raises:
+            InputError: the secret is no SSH key.
+        """
+        private = self.secret(name)
+        if self._secrets is None:
+            return f"(public key of {name})"
+        try:
+            return ssh_public_key(private)
+        except ValueError as error:
+            raise InputError(f"secret {name}: is no SSH key without a passphrase") from error
 
     def vault(self) -> dict[str, str]:
         """Return all secrets by name but the CA's key."""

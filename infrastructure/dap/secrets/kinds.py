@@ -26,7 +26,7 @@ def _token() -> str:
     return secrets.token_hex(TOKEN_BYTES)
 
 
-def _ssh_host_key() -> str:
+def _ssh_key() -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
         Ed25519PrivateKey,
     )
@@ -40,14 +40,30 @@ def _ssh_host_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 
 
+def ssh_public_key(private: str) -> str:
+    """The public half of a secret of the kind ssh-key, as a line of OpenSSH without a comment.
+
+    Raises:
+        ValueError: `private` is no such key.
+    """
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_ssh_private_key,
+    )
+
+    key = load_ssh_private_key(private.encode(), password=None).public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
 _MAKERS: dict[str, Callable[[], str]] = {
     "password": _password,
     "token": _token,
-    "ssh-host-key": _ssh_host_key,
+    "ssh-key": _ssh_key,
 }
 KINDS = (*_MAKERS, USER)
-"""password: 32 of A-Z a-z 0-9; token: 64 hex digits; ssh-host-key: ed25519 private key, OpenSSH
-text; user: typed in by a person."""
+"""password: 32 of A-Z a-z 0-9; token: 64 hex digits; ssh-key: ed25519 private key, OpenSSH text;
+user: typed in by a person."""
 
 
 def make(kind: str) -> str:

@@ -90,6 +90,7 @@ def test_every_image_has_a_tag_over_all_it_is_made_of(project: Project) -> None:
         ("infrastructure/services/app/Dockerfile", {"app"}),
         ("infrastructure/services/app/README.md", set()),
         ("infrastructure/services/app/config/more", set()),
+        ("infrastructure/services/app/tests/test_more.py", set()),
         ("environments/python/Dockerfile", {"environment-python"}),
         ("environments/python/tests/test_more.py", set()),
         ("environments/base/Dockerfile", {"environment-base", "environment-python"}),

@@ -19,7 +19,7 @@ OpenVault = Callable[[], Vault]
 SPECS = {
     "users/ada/password": "password",
     "mlflow/session-key": "token",
-    "forge/host-key": "ssh-host-key",
+    "forge/host-key": "ssh-key",
 }
 
 

@@ -1,4 +1,4 @@
-"""`python -m dap_pipelines serve | run PROJECT NUMBER | abandon PROJECT NUMBER`."""
+"""`python -m dap_pipelines serve`, or `run`, `abandon` or `forget` with PROJECT NUMBER."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ def main(words: list[str]) -> None:
 
         Worker(values).serve()
         return
+    verb, project, number = words
     # Each starts quickly: it loads only what it needs.
+    if verb == "forget":
+        from dap_pipelines import state
+
+        state.forget(state.load(project, int(number)))
+        return
     from dap_pipelines import run
 
-    verb, project, number = words
     {"run": run.run, "abandon": run.abandon}[verb](project, int(number), values)
 
 

@@ -122,14 +122,25 @@ def _list(pipeline: Pipeline) -> None:
 def prune(project: str, keep: int) -> None:
     """Delete the oldest ended pipelines of a project beyond the number to keep."""
     ended = [pipeline for pipeline in pipelines(project) if pipeline.status in FINAL]
-    directory = STATE / project
     for pipeline in ended[: max(0, len(ended) - keep)]:
-        with (directory / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            path = directory / "index.json"
-            entries = [e for e in json.loads(path.read_text()) if e["id"] != pipeline.id]
-            write(path, entries)
-        shutil.rmtree(pipeline.directory)
+        forget(pipeline)
+
+
+def forget(pipeline: Pipeline) -> None:
+    """Delete the state, logs and artifacts of a pipeline that has ended.
+
+    Raises:
+        ValueError: it has not ended.
+    """
+    if pipeline.status not in FINAL:
+        raise ValueError(f"pipeline {pipeline.id} is {pipeline.status}")
+    directory = pipeline.directory.parent
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = directory / "index.json"
+        entries = [e for e in json.loads(path.read_text()) if e["id"] != pipeline.id]
+        write(path, entries)
+    shutil.rmtree(pipeline.directory)
 
 
 def slug(name: str, number: int) -> str:

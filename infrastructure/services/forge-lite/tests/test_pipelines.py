@@ -1,0 +1,71 @@
+"""A push starts a pipeline, which ends well and shows no secret; its account can't do more."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acceptance import Deployed, Ran, expect, expect_none
+from acceptance.jobs import provider
+from acceptance.leaks import Leaks
+
+ACCOUNT = "dap.verify"
+STATE = "/var/lib/pipelines"
+SHOWN = {".json", ".log"}
+
+
+def test_a_push_runs_its_pipeline(pipeline: Ran) -> None:
+    failed = [
+        f"the job {name} is {job.status}"
+        for name, job in pipeline.jobs.items()
+        if job.status != "success"
+    ]
+    expect_none(failed, "the checks of the folders that the jobs are named after tell more")
+
+
+def test_no_secret_in_pipelines(platform: Deployed, leaks: Leaks) -> None:
+    """In states and logs of all pipelines that are kept, as the pages show them."""
+    place = platform.mounted("pipelines", STATE)
+    files = [file for file in place.rglob("*") if file.suffix in SHOWN and file.is_file()]
+    expect(files, f"{place} holds nothing", "make deploy")
+    found = leaks.where(
+        (f"the page of a pipeline, {file.relative_to(place)},", file.read_bytes()) for file in files
+    )
+    expect_none(found, "pipeline logs and pages are masked: whose job got round that?")
+
+
+@pytest.fixture
+def repository(platform: Deployed, tmp_path: Path) -> Any:
+    """A repository that is pushed to the first project."""
+    if not platform.settings.projects:
+        pytest.skip("there is no project")
+    runner: Any = provider(platform)
+    return runner.Repository(platform, platform.settings.projects[0].name, tmp_path)
+
+
+def test_git_gives_no_shell(repository: Any) -> None:
+    for words in (["cat", "/etc/passwd"], []):
+        command = [*repository.ssh, *repository.server, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        expect("root:" not in done.stdout, f"git over SSH runs {words or 'a shell'}", "make deploy")
+
+
+def test_the_account_of_verify_writes_its_own_branches_alone(platform: Deployed) -> None:
+    may = [
+        f"{ACCOUNT} may push {ref} of {project.name}"
+        for project in platform.settings.projects
+        for ref in ("refs/heads/main", "refs/heads/other", "refs/tags/1")
+        if not _denied(platform, project.name, ref)
+    ]
+    expect_none(may, "make deploy")
+
+
+def _denied(platform: Deployed, project: str, ref: str) -> bool:
+    command = ["gitolite", "access", "-q", project, ACCOUNT, "W", ref]
+    identifier = platform.containers["git"]["Id"]
+    done = subprocess.run(
+        ["docker", "exec", identifier, *command], capture_output=True, check=False
+    )
+    return done.returncode != 0

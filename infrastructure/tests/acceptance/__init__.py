@@ -1,0 +1,17 @@
+"""What the acceptance tests of all folders share: the running platform, fixtures, findings."""
+
+from acceptance.findings import CheckError, expect, expect_none
+from acceptance.jobs import Finished, Job, Ran
+from acceptance.platform import Deployed
+from acceptance.workspaces import Workspace
+
+__all__ = [
+    "CheckError",
+    "Deployed",
+    "Finished",
+    "Job",
+    "Ran",
+    "Workspace",
+    "expect",
+    "expect_none",
+]

@@ -1,0 +1,129 @@
+"""Fixtures of the acceptance tests, in whichever folder they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from dap.plan import Service
+
+from acceptance.findings import expect
+from acceptance.jobs import Ran, folders, names_job, provider, run_jobs
+from acceptance.jobs import job as job_of
+from acceptance.leaks import Leaks
+from acceptance.platform import Deployed
+from acceptance.workspaces import workspaces
+
+PLATFORM = pytest.StashKey[Deployed]()
+ENVIRONMENT_TESTS = "verify"
+"""Folder below `tests/` of an environment: what is asked of its workspaces."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for a service, route, stream or workspace each of the plan's."""
+    platform = metafunc.config.stash[PLATFORM]
+    plan = platform.prepared.plan
+    if "service" in metafunc.fixturenames:
+        services = platform.services
+        metafunc.parametrize("service", services, ids=[service.name for service in services])
+    if "route" in metafunc.fixturenames:
+        routes = plan.routes
+        metafunc.parametrize("route", routes, ids=[route.hostname for route in routes])
+    if "stream" in metafunc.fixturenames:
+        streams = plan.streams
+        metafunc.parametrize("stream", streams, ids=[stream.name for stream in streams])
+    if "workspace" in metafunc.fixturenames:
+        found = workspaces(platform)
+        place = metafunc.definition.path.parent
+        if place.name == ENVIRONMENT_TESTS:
+            environment = place.parents[1].name
+            found = [one for one in found if environment in one.environments]
+        metafunc.parametrize("workspace", found, ids=[one.name for one in found])
+
+
+@pytest.fixture(scope="session")
+def platform(request: pytest.FixtureRequest) -> Deployed:
+    """The running platform."""
+    return request.config.stash[PLATFORM]
+
+
+@pytest.fixture
+def container(platform: Deployed, service: Service) -> dict[str, Any]:
+    """What `docker inspect` says about a service."""
+    expect(service.name in platform.containers, "it has no container", "make deploy")
+    return platform.containers[service.name]
+
+
+@pytest.fixture(scope="session")
+def leaks(platform: Deployed) -> Leaks:
+    """Finds the platform's secrets in text."""
+    return Leaks(platform.hidden)
+
+
+@pytest.fixture(scope="session")
+def authority(platform: Deployed, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """File with the platform's CA, and no other."""
+    file = tmp_path_factory.mktemp("ca") / "ca.pem"
+    file.write_text(platform.prepared.secrets["tls/ca-certificate"], encoding="utf-8")
+    return str(file)
+
+
+@pytest.fixture
+def web(authority: str) -> Iterator[requests.Session]:
+    """A client that trusts the platform's CA alone and is nobody."""
+    with requests.Session() as session:
+        session.verify = authority
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture
+def reader(platform: Deployed, web: requests.Session) -> requests.Session:
+    """A client that is the first user: to look at pages, never to change something."""
+    user = platform.identity("user", platform.settings.users[0].name)
+    web.auth = (user.name, user.password)
+    return web
+
+
+@pytest.fixture(scope="session")
+def pipeline(request: pytest.FixtureRequest, platform: Deployed) -> Iterator[Ran]:
+    """The pipeline of this session: one job for each folder whose tests ask what it did."""
+    runner = provider(platform)
+    if runner is None:
+        pytest.skip("no service here runs pipelines")
+    if not platform.settings.projects:
+        pytest.skip("there is no project that a pipeline could run for")
+    asking = {_folder(item) for item in request.session.items if "job" in _fixtures(item)}
+    jobs = [names_job(platform), *(job_of(platform, name) for name in sorted(asking))]
+    with run_jobs(platform, runner, jobs) as ran:
+        yield ran
+
+
+@pytest.fixture
+def job(request: pytest.FixtureRequest, pipeline: Ran) -> dict[str, Any]:
+    """What `job.py` beside this test said at its end, in the pipeline of this session."""
+    return pipeline.output(_folder(request.node))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", []))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.parents[1].name
+
+
+def places(platform: Deployed) -> list[Path]:
+    """Return all folders whose tests concern this platform."""
+    root = platform.prepared.root
+    chains = (one.environments for one in workspaces(platform))
+    environments = dict.fromkeys(name for chain in chains for name in chain)
+    found = [
+        root / "infrastructure" / "tests",
+        *folders(platform).values(),
+        *(root / "environments" / name / "tests" / ENVIRONMENT_TESTS for name in environments),
+    ]
+    return [place for place in found if place.is_dir()]

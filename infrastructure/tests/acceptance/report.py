@@ -1,0 +1,119 @@
+"""Tells the results: a line for each check that failed, or JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from acceptance.findings import CheckError
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check: `test` is pytest's name for it, `subject` what it looked at."""
+
+    test: str
+    check: str
+    subject: str
+    outcome: str
+    reason: str
+    remedy: str
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        """The check as a person reads it."""
+        return f"{self.check} ({self.subject})" if self.subject else self.check
+
+
+class Report:
+    """A pytest plugin that keeps the results and prints them."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = Console(soft_wrap=True, highlight=False)
+        self._started = time.monotonic()
+        self.results: list[Result] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Keep the result of each check, of its fixtures too where those failed."""
+        report = yield
+        if report.when == "call" or report.outcome != "passed":
+            self._add(_result(item, call, report))
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep a file that can't be read as a failed check."""
+        if report.failed:
+            reason = str(report.longrepr).strip().splitlines()[-1]
+            self._add(Result(report.nodeid, report.nodeid, "", "failed", reason, "", 0))
+
+    def _add(self, result: Result) -> None:
+        self.results.append(result)
+        if result.outcome == "failed" and not self._as_json:
+            text = Text("failed: ", "bold red") + Text(
+                f"{result.title}: {result.reason}", "default"
+            )
+            if result.remedy:
+                text += Text(f"; to do: {result.remedy}", "dim")
+            self._console.print(text)
+
+    def count(self, outcome: str) -> int:
+        """Return how many checks ended so: passed, failed or skipped."""
+        return sum(result.outcome == outcome for result in self.results)
+
+    def close(self) -> None:
+        """Print what came of it all."""
+        seconds = time.monotonic() - self._started
+        failed, passed = self.count("failed"), self.count("passed")
+        if self._as_json:
+            data = {
+                "ok": not failed,
+                "passed": passed,
+                "failed": failed,
+                "skipped": self.count("skipped"),
+                "seconds": round(seconds, 1),
+                "tests": [asdict(result) for result in self.results],
+            }
+            print(json.dumps(data, indent=2))
+            return
+        for result in self.results:
+            if result.outcome == "skipped":
+                self._console.print(Text(f"skipped: {result.title}: {result.reason}", "dim"))
+        said = "The platform works" if not failed else f"{failed} checks failed"
+        self._console.print(f"{said}: {passed} checks passed in {seconds:.0f} s.")
+
+
+def _result(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Result:
+    name, _, subject = item.name.partition("[")
+    error = call.excinfo.value if call.excinfo else None
+    reason, remedy = "", ""
+    if isinstance(error, CheckError):
+        reason, remedy = error.what, error.remedy
+    elif report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+    elif error is not None:
+        said = " ".join(str(error).split())[:300]
+        place = call.excinfo.traceback[-1] if call.excinfo else None
+        where = f" ({Path(place.path).name}:{place.lineno + 1})" if place else ""
+        reason = f"{type(error).__name__}: {said}{where}"
+    return Result(
+        test=item.nodeid,
+        check=re.sub("^test_", "", name).replace("_", " "),
+        subject=subject.removesuffix("]"),
+        outcome=report.outcome,
+        reason=reason,
+        remedy=remedy,
+        seconds=round(report.duration, 2),
+    )

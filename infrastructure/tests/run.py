@@ -1,0 +1,97 @@
+"""Runs the acceptance tests of a project's platform: `run.py PROJECT [--json] [--only TEXT]`.
+
+Exit status: 0 all passed, 1 some failed, 2 they could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from acceptance import Deployed, plugin
+from acceptance.report import Report
+from dap.engine import prepare
+from dap.errors import DapError, InputError
+
+
+class _Given:
+    """Gives the platform to the plugin, and leaves out the checks that were not asked for."""
+
+    def __init__(self, platform: Deployed, only: str) -> None:
+        self._platform = platform
+        self._only = only.lower()
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Keep it where the fixtures look."""
+        config.stash[plugin.PLATFORM] = self._platform
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the checks whose place or name has the text in it, with blanks or without."""
+        items[:] = [
+            item
+            for item in items
+            if self._only in item.nodeid.lower() or self._only in item.nodeid.replace("_", " ")
+        ]
+
+
+def deployed(root: Path) -> Deployed:
+    """Return the platform of the project at `root`.
+
+    Raises:
+        InputError: it is not deployed here, or its settings are wrong.
+    """
+    prepared = prepare(root)
+    platform = Deployed(prepared)
+    if not (platform.directory / "plan.json").is_file() or not platform.containers:
+        raise InputError(f"the platform {platform.name} is not deployed here", "make deploy")
+    if prepared.new_secrets:
+        raise InputError(
+            "platform.yml asks for what was never deployed: there is no "
+            + ", ".join(prepared.new_secrets),
+            "make deploy",
+        )
+    return platform
+
+
+def test(platform: Deployed, *, as_json: bool, only: str) -> int:
+    """Run the tests; return the exit status."""
+    report = Report(as_json=as_json)
+    here = Path(__file__).resolve().parent
+    arguments = [
+        *(str(place) for place in plugin.places(platform)),
+        *("-c", str(here / "pytest.ini"), f"--rootdir={platform.prepared.root}"),
+        *("--noconftest", "-p", "no:cacheprovider", "-p", "no:terminal"),
+    ]
+    status = pytest.main(arguments, plugins=[_Given(platform, only), plugin, report])
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise InputError(
+            f"no check has '{only}' in its name", "ONLY takes a part of one, such as portal"
+        )
+    if status != pytest.ExitCode.OK and not report.count("failed"):
+        raise DapError(f"the checks could not be run: pytest ends with {int(status)}")
+    report.close()
+    return 0 if status == pytest.ExitCode.OK else 1
+
+
+def main() -> int:
+    """Run what the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    try:
+        return test(deployed(given.project), as_json=given.json, only=given.only)
+    except DapError as error:
+        if given.json:
+            print(json.dumps({"ok": False, "error": error.message, "tests": []}))
+        hint = f"\n{error.hint}" if error.hint else ""
+        print(f"error: {error.message}{hint}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
