@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
+import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -14,7 +18,9 @@ from docker.models.containers import Container
 
 from demo.access import Access, Clock
 from demo.flow import PLATFORM, Outcome, admin, deploy, push_and_wait
-from demo.project import Project
+from demo.project import Project, clean_environment
+
+OTHER = "dap-refused"  # name of a second project, which is never deployed
 
 
 @dataclass
@@ -80,6 +86,17 @@ class Platform:
         assert code == 0, text
         return text
 
+    def dap(self, *arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+        """Run `dap` in the project, as on a terminal of that width; its status is the caller's."""
+        return subprocess.run(
+            [str(self.project.path / ".venv" / "bin" / "dap"), *arguments],
+            cwd=self.project.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**clean_environment(), "COLUMNS": str(columns)},
+        )
+
     def service_query(self, database: str, query: str) -> list[list[str]]:
         """Ask the database of the services; rows of texts."""
         text = self.execute(
@@ -120,3 +137,28 @@ def platform(pytestconfig: pytest.Config) -> Iterator[Platform]:
     yield Platform(PLATFORM, outcome)
     if os.environ.get("DAP_KEEP") != "1":
         PLATFORM.make("destroy", f"DELETE_DATA={PLATFORM.name}")
+
+
+@pytest.fixture
+def ports(platform: Platform) -> list[int]:
+    """Ports of the platform's address that nothing uses."""
+    held = [socket.create_server((platform.project.address, 0)) for _ in range(5)]
+    numbers = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return numbers
+
+
+@pytest.fixture
+def other(platform: Platform, ports: list[int], tmp_path: Path) -> Path:
+    """A second project of another name with ports of its own, never deployed."""
+    root = tmp_path / "project"
+    unwanted = shutil.ignore_patterns(".git", ".venv", ".dap", "vault.yml")
+    shutil.copytree(platform.project.path, root, ignore=unwanted)
+    numbers = dict(zip(("http", "https", "ssh", "postgres"), ports[:4], strict=True))
+    text = (root / "platform.yml").read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("name:", "ports:"))]
+    text = "\n".join([f"name: {OTHER}", f"ports: {numbers}", *kept, ""])
+    text = re.sub(r"ssh_port: \d+", f"ssh_port: {ports[4]}", text)
+    (root / "platform.yml").write_text(text)
+    return root

@@ -1,6 +1,5 @@
 """What only the host can refuse: one message, exit status 2, and nothing is changed on it."""
 
-import re
 import shutil
 import socket
 import subprocess
@@ -10,35 +9,9 @@ from pathlib import Path
 import pytest
 
 from demo.project import clean_environment
-from tests.demo.conftest import Platform
+from tests.demo.conftest import OTHER, Platform
 
-NAME = "dap-refused"
 Refused = Callable[..., str]
-
-
-@pytest.fixture
-def ports() -> list[int]:
-    """Ports of this machine that nothing uses."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
-    numbers = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return numbers
-
-
-@pytest.fixture
-def other(platform: Platform, ports: list[int], tmp_path: Path) -> Path:
-    """A second project of another name with ports of its own, never deployed."""
-    root = tmp_path / "project"
-    unwanted = shutil.ignore_patterns(".git", ".venv", ".dap", "vault.yml")
-    shutil.copytree(platform.project.path, root, ignore=unwanted)
-    numbers = dict(zip(("http", "https", "ssh", "postgres"), ports[:4], strict=True))
-    text = (root / "platform.yml").read_text()
-    kept = [line for line in text.splitlines() if not line.startswith(("name:", "ports:"))]
-    text = "\n".join([f"name: {NAME}", f"ports: {numbers}", *kept, ""])
-    text = re.sub(r"ssh_port: \d+", f"ssh_port: {ports[4]}", text)
-    (root / "platform.yml").write_text(text)
-    return root
 
 
 @pytest.fixture
@@ -65,8 +38,8 @@ def refused(platform: Platform, other: Path, tmp_path: Path) -> Refused:
         assert done.returncode == 2, said
         assert not (other / "infrastructure" / "secrets" / "vault.yml").exists()
         assert list(home.rglob("*.key")) == []
-        assert not Path("/srv/dap", NAME).exists()
-        label = f"com.docker.compose.project={NAME}"
+        assert not Path("/srv/dap", OTHER).exists()
+        label = f"com.docker.compose.project={OTHER}"
         assert platform.docker.containers.list(all=True, filters={"label": label}) == []
         assert platform.docker.volumes.list(filters={"label": label}) == []
         assert Path("/etc/hosts").read_text() == before
@@ -75,10 +48,11 @@ def refused(platform: Platform, other: Path, tmp_path: Path) -> Refused:
     return run
 
 
-def test_a_port_in_use(ports: list[int], refused: Refused) -> None:
-    with socket.create_server(("127.0.0.1", ports[1])):
+def test_a_port_in_use(platform: Platform, ports: list[int], refused: Refused) -> None:
+    address = platform.project.address
+    with socket.create_server((address, ports[1])):
         said = refused()
-    assert f"port {ports[1]} on 127.0.0.1 is in use by " in said
+    assert f"port {ports[1]} on {address} is in use by " in said
     assert "change ports or address in platform.yml" in said
 
 

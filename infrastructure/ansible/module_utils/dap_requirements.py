@@ -246,13 +246,27 @@ def the_disks(directory: str, docker_root: str, first_gib: int) -> Iterator[Find
     needed = ROOM_GIB if deployed(directory) else first_gib
     for disk in disks({directory, docker_root}):
         free = f"{disk['free'] // 2**30} GiB ({left(disk):.0%}) free"
-        what = f"{free} for {' and '.join(disk['places'])}, {needed} needed"
+        what = f"{free} for {' and '.join(disk['places'])}, {needed} GiB needed"
         level = disk_level(disk, needed)
         yield finding(level, "disk", what, "" if level == "ok" else "free or add disk space")
 
 
+def has_address(address: str) -> bool:
+    """Tell whether a socket can be bound to an IP address here."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trial:
+        try:
+            trial.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 def the_ports(project: str, address: str, ports: list[int], running: bool) -> Iterator[Finding]:
-    """Judge whether the ports to publish are this platform's or free."""
+    """Judge whether the address is this host's, and the ports this platform's or free."""
+    if ports and not has_address(address):
+        remedy = "set address in platform.yml to one that `ip address` shows there, or 0.0.0.0"
+        yield finding("problem", "ports", f"the host has no address {address}", remedy)
+        return
     taken = taken_ports(project, address, ports, running)
     yield from taken
     if not taken:

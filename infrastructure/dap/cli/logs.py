@@ -16,8 +16,9 @@ def logs(
     *,
     service: Annotated[str, typer.Option(help="Which; default: all, by time.")] = "",
     lines: Annotated[
-        int, typer.Option(min=1, help="The last so many lines; default: 100, or all of --since.")
-    ] = 0,
+        int | None,
+        typer.Option(min=1, help="The last so many lines; default: 100, or all of --since."),
+    ] = None,
     since: Annotated[
         str,
         typer.Option(metavar="TIME", help="From then on: 90s, 30m, 2h, 3d or 2026-01-31T14:00."),

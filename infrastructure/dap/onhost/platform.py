@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,19 +27,20 @@ THREADS = 8
 def names(wanted: list[str], reach: str, runs: bool) -> Iterator[Finding]:
     """Judge whether names lead to the platform's address; `runs`: it is there already."""
     unknown, wrong = [], []
+    family = socket.AF_INET6 if ":" in reach else socket.AF_INET
     for name in wanted:
         try:
-            found = sorted({str(each[4][0]) for each in socket.getaddrinfo(name, None)})
+            told = socket.getaddrinfo(name, None)
         except OSError:
             unknown.append(name)
             continue
-        if not any(
-            ipaddress.ip_address(address) == ipaddress.ip_address(reach) for address in found
-        ):
-            wrong.append((name, found))
+        # An address of the other kind is tried in vain, and then this one.
+        same_kind = {str(each[4][0]) for each in told if each[0] == family}
+        if not same_kind or any(ip_address(each) != ip_address(reach) for each in same_kind):
+            wrong.append((name, sorted(same_kind or {str(each[4][0]) for each in told})))
     for name, found in wrong:
-        place = hosts_line(name)
-        what = f"{name} leads to {', '.join(found)}, not to {reach}"
+        place = hosts_line(name, reach)
+        what = f"{name} leads to {' and '.join(found)}, not to {reach} alone"
         if place:
             yield finding("problem", "names", f"{what} ({place})", "mend that line, or remove it")
         else:
@@ -56,12 +57,13 @@ def names(wanted: list[str], reach: str, runs: bool) -> Iterator[Finding]:
         yield finding("ok", "names", f"all {len(wanted)} lead to {reach}")
 
 
-def hosts_line(name: str) -> str:
-    """Return which line of /etc/hosts decides about a name; empty if none does."""
+def hosts_line(name: str, reach: str) -> str:
+    """Return which line of /etc/hosts leads a name astray; empty if none does."""
     lines = HOSTS.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
-        if name in line.partition("#")[0].split()[1:]:
-            return f"{HOSTS} line {number}: {line.split()[0]}"
+        address, *told = line.partition("#")[0].split() or [""]
+        if name in told and ip_address(address) != ip_address(reach):
+            return f"{HOSTS} line {number}: {address}"
     return ""
 
 

@@ -136,7 +136,8 @@ def _row(name: str, plan: Facts, planned: Facts | None, found: Facts | None, wel
         service=name,
         host=plan["host"],
         state=there.get("state", "missing"),
-        health=there.get("health", ""),
+        # Of a container that does not run the engine tells the last it knew.
+        health=there["health"] if there.get("state") == "running" else "",
         image=there.get("image", (planned or {}).get("image", "")),
         digest=there.get("digest", ""),
         memory_used=there.get("memory_used"),

@@ -45,6 +45,8 @@ def show(found: Survey, console: Console) -> None:
             days = f"{certificate.days} days, until {certificate.until:%Y-%m-%d}"
             _line(console, f"certificate  {certificate.name}: {days}")
     wrong = [row for row in rows if not row.well]
+    if found.findings and rows:
+        console.print()
     tell(found.findings, console)
     if found.silent or found.bare:
         return
