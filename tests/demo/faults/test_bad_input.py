@@ -39,11 +39,11 @@ SETTINGS: dict[str, Case] = {
         "full_name: Administrator", 'full_name: "A\\nB"', (": users[0].full_name: ",),
     ),
     "e-mail with a quote": (
-        "email: admin@{domain}", "email: 'a\"b@{domain}'", (": users[0].email: ",),
+        "email: \"admin@{domain}\"", "email: 'a\"b@{domain}'", (": users[0].email: ",),
     ),
-    "no SSH key": ("- ssh-ed25519 ", "- ssh-ed25519 AAAA", (": users[0].ssh_keys[0]: ",)),
+    "no SSH key": ('- "ssh-ed25519 ', '- "ssh-ed25519 AAAA', (": users[0].ssh_keys[0]: ",)),
     "SSH key with options": (
-        "- ssh-ed25519 ", "- command=\"sh\" ssh-ed25519 ", (": users[0].ssh_keys[0]: ",),
+        '- "ssh-ed25519 ', '- "command=sh ssh-ed25519 ', (": users[0].ssh_keys[0]: ",),
     ),
     "project with a path": ("name: analysis", "name: ../analysis", (": projects[0].name: ",)),
     "project of an unknown member": (
@@ -241,7 +241,7 @@ def test_a_port_that_something_else_has(copy: Copy) -> None:
 
 def test_an_address_that_the_machine_has_not(copy: Copy) -> None:
     copy.change("address: {address}", "address: 192.0.2.7")
-    assert "192.0.2.7" in copy.refuses()
+    assert "the host has no address 192.0.2.7" in copy.refuses()
     copy.refused.append("address of another machine")
 
 
