@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from acceptance import Deployed, expect, expect_none
+from acceptance.platform import inspect
 from acceptance.sockets import addresses, is_open, is_served, listening
 from dap.engine.observe import docker
 from dap.plan import Stream
@@ -47,7 +47,7 @@ def test_only_the_proxy_publishes_ports(platform: Deployed) -> None:
 
 def test_every_other_port_is_closed(platform: Deployed) -> None:
     """Every port that a container listens on is tried at every address of this machine."""
-    engine = json.loads(docker("inspect", *docker("ps", "--quiet", "--no-trunc").split()))
+    engine = inspect(docker("ps", "--quiet", "--no-trunc").split())
     ours = {container["Id"] for container in platform.running}
     taken = {  # by something that is not ours
         binding for each in engine if each["Id"] not in ours for binding in bindings(each)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,16 @@ from acceptance.commands import run
 Container = dict[str, Any]
 JOB = "dap.pipeline"
 """Label of what a pipeline makes."""
+
+
+def inspect(identifiers: Sequence[str]) -> list[Container]:
+    """Return what `docker inspect` says about containers that are still there: jobs come and go."""
+    if not identifiers:
+        return []
+    command = ["docker", "container", "inspect", *identifiers]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found: list[Container] = json.loads(done.stdout)
+    return found
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Deployed(Platform):
             for one in filters
             for identifier in docker("ps", "--all", "--quiet", "--filter", one).split()
         }
-        return json.loads(docker("inspect", *sorted(found))) if found else []
+        return inspect(sorted(found))
 
     @property
     def running(self) -> list[Container]:
@@ -134,7 +145,10 @@ class Deployed(Platform):
         """Folders in /proc of the processes of a container that runs."""
         if not container["State"]["Running"]:
             return []
-        listed = docker("top", container["Id"], "-eo", "pid").split()[1:]
+        try:
+            listed = docker("top", container["Id"], "-eo", "pid").split()[1:]
+        except subprocess.CalledProcessError:  # it has ended meanwhile, as jobs do
+            return []
         return [Path("/proc", pid) for pid in listed]
 
     def mounted(self, service: str, target: str) -> Path:

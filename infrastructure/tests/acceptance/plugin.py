@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             environment = place.parents[1].name
             found = [one for one in found if environment in one.environments]
         metafunc.parametrize("workspace", found, ids=[one.name for one in found])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what needs the pipeline, which runs meanwhile."""
+    items.sort(key=lambda item: "pipeline" in _fixtures(item))
 
 
 @pytest.fixture(scope="session")
@@ -88,18 +95,39 @@ def reader(platform: Deployed, web: requests.Session) -> requests.Session:
     return web
 
 
-@pytest.fixture(scope="session")
-def pipeline(request: pytest.FixtureRequest, platform: Deployed) -> Iterator[Ran]:
-    """The pipeline of this session: one job for each folder whose tests ask what it did."""
+@pytest.fixture(scope="session", autouse=True)
+def _ahead(request: pytest.FixtureRequest, platform: Deployed) -> Iterator[Future[Ran] | str]:
+    """The session's pipeline, under way while other checks run; or why there is none.
+
+    It has a job for each folder whose tests ask what it did.
+    """
+    items = request.session.items
     runner = provider(platform)
     if runner is None:
-        pytest.skip("no service here runs pipelines")
-    if not platform.settings.projects:
-        pytest.skip("there is no project that a pipeline could run for")
-    asking = {_folder(item) for item in request.session.items if "job" in _fixtures(item)}
-    jobs = [names_job(platform), *(job_of(platform, name) for name in sorted(asking))]
-    with run_jobs(platform, runner, jobs) as ran:
-        yield ran
+        yield "no service here runs pipelines"
+    elif not platform.settings.projects:
+        yield "there is no project that a pipeline could run for"
+    elif not any("pipeline" in _fixtures(item) for item in items):
+        yield "nothing asks for it"
+    else:
+        asking = {_folder(item) for item in items if "job" in _fixtures(item)}
+        with ThreadPoolExecutor(1) as thread, ExitStack() as stack:
+
+            def start() -> Ran:
+                jobs = [names_job(platform), *(job_of(platform, name) for name in sorted(asking))]
+                return stack.enter_context(run_jobs(platform, runner, jobs))
+
+            future = thread.submit(start)
+            yield future
+            wait([future])
+
+
+@pytest.fixture(scope="session")
+def pipeline(_ahead: Future[Ran] | str) -> Ran:
+    """The pipeline of this session, which has ended."""
+    if isinstance(_ahead, str):
+        pytest.skip(_ahead)
+    return _ahead.result()
 
 
 @pytest.fixture

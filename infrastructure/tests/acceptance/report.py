@@ -91,7 +91,7 @@ class Report:
         for result in self.results:
             if result.outcome == "skipped":
                 self._console.print(Text(f"skipped: {result.title}: {result.reason}", "dim"))
-        said = "The platform works" if not failed else f"{failed} checks failed"
+        said = "The platform works" if not failed else f"{failed} check{'s' * (failed > 1)} failed"
         self._console.print(f"{said}: {passed} checks passed in {seconds:.0f} s.")
 
 
