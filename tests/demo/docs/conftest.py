@@ -11,13 +11,14 @@ from tests.demo.docs.places import Places
 
 @pytest.fixture(scope="module")
 def places(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    """All places; afterwards the platform and its repository are what they were."""
+    """All places; afterwards the platform, its repository and the workspace are what they were."""
     made = Places(platform, tmp_path_factory.mktemp("docs"))
     made.make()
-    kept = made.workspace_home()
+    tree, home = made.tree(), made.workspace_home()
     yield made
-    made.restore_workspace_home(kept)
+    if made.tree() != tree:
+        platform.project.make("deploy")
+    made.restore_workspace_home(home)
+    made.remove_images()
     made.empty(REPOSITORY)
     platform.project.git("push", "--quiet", "--push-option", "ci.skip", "origin", "HEAD:main")
-    if platform.project.make_json("plan")["changed"]:
-        platform.project.make("deploy")

@@ -51,7 +51,7 @@ class Places:
     def here(self, text: str) -> str:
         """Say what a page says, of this platform."""
         for pattern, value in self._words.items():
-            text = re.sub(pattern, lambda _, value=value: value, text)
+            text = re.sub(pattern, value.replace("\\", r"\\"), text)
         return text
 
     def hidden(self, text: str) -> str:
@@ -67,6 +67,7 @@ class Places:
             r"/srv/dap/dap\b": f"/srv/dap/{project.name}",
             r"(?<=DELETE_DATA=)dap\b": project.name,
             r"(?<=compose\.project=)dap\b": project.name,
+            r"(?m)^dap(?=: )": project.name,
             r"\bPASSWORD\b": project.password,
             r"\bREPOSITORY\b": str(self.directory / "distribution"),
         }
@@ -193,6 +194,18 @@ class Places:
             *("-i", "HOME=/home/analyst", "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"),
             *("bash", "--noprofile", "--norc"),
         ]
+
+    def tree(self) -> str:
+        """What runs on the host, and as what."""
+        folder = f"/srv/dap/{self.platform.name}"
+        return privileged("cat", f"{folder}/plan.json", f"{folder}/compose.yml")
+
+    def remove_images(self) -> None:
+        """Remove the images that readers built, so that they are built the next time, too."""
+        made = re.compile(r"(/|-)(handbook|sqlite):")
+        for image in self.platform.docker.images.list():
+            for tag in filter(made.search, image.tags):
+                self.platform.docker.images.remove(tag)
 
     def workspace_home(self) -> set[str]:
         """Names in the home of the workspace."""

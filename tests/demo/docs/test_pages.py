@@ -66,7 +66,7 @@ class Reader:
         self.printed.append(self._printed)
 
 
-@pytest.mark.parametrize("page", filter(has_acts, PAGES), ids=relative)
+@pytest.mark.parametrize("page", [page for page in PAGES if has_acts(page)], ids=relative)
 def test_the_blocks_of_a_page_work(places: Places, platform: Platform, page: Path) -> None:
     places.reset()
     if relative(page) in EMPTY:
