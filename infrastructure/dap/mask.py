@@ -35,7 +35,8 @@ def _forms(secret: str) -> Iterator[str]:
     lines = (line.strip() for line in secret.splitlines())
     for line in lines:
         if line and not line.startswith("-----"):
-            yield from (line, json.dumps(line)[1:-1], quote(line, safe=""))
+            yield from (line, quote(line, safe=""))
+            yield from (json.dumps(line, ensure_ascii=ascii_)[1:-1] for ascii_ in (True, False))
             yield from _base64(line.encode())
 
 

@@ -166,6 +166,9 @@ class Access:
             with opener.open(url, timeout=TIMEOUT_S) as response:
                 headers: Message = response.headers
                 return headers
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise AccessError(f"{url} answers {error.code}") from error
         except (OSError, ValueError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             raise AccessError(f"{url}: {reason}") from error
