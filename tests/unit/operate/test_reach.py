@@ -50,7 +50,7 @@ def test_the_arguments_are_in_no_process_list(
         seen.extend(command)
         return run(command, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(reach.subprocess, "run", watch)
+    monkeypatch.setattr(subprocess, "run", watch)
     ask(ROOT, HERE, "status", {"project": "hush", "directory": str(tmp_path)}, timeout_s=60)
     assert seen
     assert "hush" not in " ".join(seen)
