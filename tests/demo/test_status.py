@@ -10,6 +10,7 @@ import pytest
 from docker.models.containers import Container
 
 from demo.access import await_result
+from demo.project import clean_environment
 from tests.demo.conftest import OTHER, Platform
 
 # A service that nobody needs while it is broken.
@@ -71,8 +72,13 @@ def test_a_platform_that_is_well(platform: Platform) -> None:
 
 def test_the_processor_use_is_measured(platform: Platform) -> None:
     worker = platform.container(platform.plan["settings"]["workspaces"][0]["name"])
-    worker.exec_run(["timeout", "20", "sh", "-c", "while :; do :; done"], detach=True)
-    await_result("a busy processor", lambda: use(platform, worker) > 20 or None, 15)
+    loop = "until [ -e /tmp/enough ]; do :; done; rm /tmp/enough"
+    worker.exec_run(["timeout", "90", "sh", "-c", loop], detach=True)
+    try:
+        # Idle it uses a tenth of a percent; a busy machine leaves it less than a core.
+        await_result("a busy processor", lambda: use(platform, worker) > 3 or None, 60)
+    finally:
+        worker.exec_run(["touch", "/tmp/enough"])
 
 
 def use(platform: Platform, container: Container) -> float:
@@ -107,15 +113,10 @@ def pause(container: Container) -> None:
     container.pause()
 
 
-def kill(container: Container) -> None:
-    container.kill()
-
-
 @pytest.mark.parametrize(
     ("break_it", "state", "words"),
     [
         (stop, "exited", "is stopped since"),
-        (kill, "exited", "exit status 137"),
         (pause, "paused", "is paused"),
     ],
 )
@@ -135,16 +136,17 @@ def test_a_service_that_does_not_run(
     assert finding["where"] == VICTIM
     assert words in finding["what"]
     assert finding["remedy"]
-    shown = platform.dap("status")
-    assert shown.returncode == 1
+    shown = subprocess.run(
+        ["make", "status"],
+        cwd=platform.project.path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 2  # make's own, whatever the status
     assert words in shown.stdout
     assert f"1 of {len(found['services'])} services not well" in shown.stdout.splitlines()[-1]
-
-
-def test_make_fails_with_it(platform: Platform, victim: Container) -> None:
-    victim.pause()
-    with pytest.raises(subprocess.CalledProcessError):
-        platform.project.make("status")
 
 
 def test_a_process_that_was_killed_for_memory(platform: Platform, victim: Container) -> None:
