@@ -126,32 +126,6 @@ def test_scripts_with_a_shebang_are_executable() -> None:
             assert os.access(path, os.X_OK), f"{relative(path)} has a shebang and is not executable"
 
 
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
-
-
-def anchors(text: str) -> set[str]:
-    """Anchors of a Markdown file's headings."""
-    headings = re.findall(r"^#+\s+(.*)$", text, flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
-
-
-@pytest.mark.parametrize(
-    "path",
-    [p for p in repository_files() if p.suffix == ".md" and not p.is_symlink()],
-    ids=relative,
-)
-def test_links_in_documents_resolve(path: Path) -> None:
-    for match in LINK.finditer(re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)):
-        target = match[1] or match[2]
-        if re.match(r"[a-z]+:", target):
-            continue
-        name, _, anchor = target.partition("#")
-        file = (path.parent / name).resolve() if name else path
-        assert file.exists(), f"{relative(path)}: {target} leads nowhere"
-        if anchor and file.suffix == ".md":
-            assert anchor in anchors(file.read_text()), f"{relative(path)}: no heading for {target}"
-
-
 # Words of the contracts in doc/architecture.md, beside being names of folders.
 FIELDS = {"portal", "registry", "content", "workspace"}
 
