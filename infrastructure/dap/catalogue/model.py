@@ -25,6 +25,7 @@ class PortalEntry(_Model):
 
     title: str
     description: str = ""
+    page: bool = True  # false: there is nothing to see in a browser
 
 
 class RegistryLogin(_Model):

@@ -13,6 +13,9 @@ _VARIABLES = {
 def run_tags(data_version: str) -> dict[str, str]:
     """Return the tags of a run; outside a pipeline there is only the version of the data."""
     found = {tag: os.environ.get(variable, "") for tag, variable in _VARIABLES.items()}
+    if found["pipeline_url"]:
+        # The run's description on its page: tags are no links there.
+        found["mlflow.note.content"] = "[Pipeline #{pipeline_id}]({pipeline_url})".format(**found)
     return {"data_version": data_version, **{tag: value for tag, value in found.items() if value}}
 
 

@@ -1,4 +1,4 @@
-from dap_pipelines.output import Event, Reader, planned
+from dap_pipelines.output import Event, Reader, links, planned
 
 
 def test_the_way_of_a_job() -> None:
@@ -65,3 +65,11 @@ def test_planned_jobs_come_in_the_order_of_stages() -> None:
         "first": {"stage": "one", "script": ["x"]},
     }
     assert planned(expanded) == [("first", "one"), ("second", "test")]
+
+
+def test_addresses_of_the_platforms_services_are_found() -> None:
+    forge = "https://git.dap.test:8443"
+    run = "https://mlflow.dap.test:8443/#/experiments/1/runs/2"
+    assert links(f"View run at: {run}. (see https://example.org/)", forge) == [run]
+    assert links("https://git.dap.test:8443/-/pipelines https://mlflow.dap.test/", forge) == []
+    assert links("no address, no://thing", forge) == []

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 ILLEGAL = {
     "include",
@@ -29,6 +30,24 @@ STARTING = re.compile(r"starting (?P<image>\S+) \((?P<stage>.+)\)")
 FINISHED = re.compile(
     r"finished in (?P<time>.+?)(?:  (?P<how>WARN|FAIL) (?P<exit>\d+) ?)?(?P<rest> after_script)?"
 )
+
+ADDRESS = re.compile(r"https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]}]")
+
+
+def links(text: str, forge: str) -> list[str]:
+    """Return the addresses in a line that are of the platform's other services, as a run's is.
+
+    `forge` is the forge's own address.
+    """
+    if "://" not in text:
+        return []
+    own = urlsplit(forge).netloc
+    domain = own.partition(".")[2]
+    return [
+        address
+        for address in ADDRESS.findall(text)
+        if (host := urlsplit(address).netloc) != own and host.partition(".")[2] == domain
+    ]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ STATE_DIR = ".gitlab-ci-local"
 PROGRAM = "/opt/gitlab-ci-local/gitlab-ci-local.cjs"
 WRAPPER = "/opt/pipelines/container"
 BLOCK = 65536
+LINKS = 20
 KILLED = 137
 
 
@@ -289,6 +290,9 @@ class Runner:
             # The mark stays in the middle of a line where the output before had no line end.
             text = event.text.replace("<gclShellPromptPlaceholder>", " $")
             self._log(job, text.replace(f"{WRAPPER} ", "") if event.kind == "note" else text)
+            for link in output.links(text, self.values.url):
+                if link not in job.links and len(job.links) < LINKS:
+                    job.links.append(link)
 
     def _why_killed(self, job: Job) -> str:
         """Return what is known of the end of a job that was killed, for its log and the page."""

@@ -16,7 +16,10 @@ from typing import Any
 from dap_pipelines.values import STATE
 
 FINAL = {"success", "failed", "canceled", "crashed"}
-SUMMARY = ("id", "project", "ref", "commit", "user", "status", "created", "started", "finished")
+SUMMARY = (
+    *("id", "project", "ref", "commit", "author", "user", "status"),
+    *("created", "started", "finished"),
+)
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Job:
     finished: float | None = None
     exit: int | None = None
     artifacts: list[dict[str, Any]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Pipeline:
     message: str
     user: str
     created: float
+    author: str = ""
     status: str = "pending"
     reason: str = ""
     started: float | None = None
@@ -115,6 +120,7 @@ def _list(pipeline: Pipeline) -> None:
         entries = json.loads(path.read_text()) if path.exists() else []
         entry = {key: getattr(pipeline, key) for key in SUMMARY}
         entry["title"] = pipeline.message.split("\n")[0][:200]
+        entry["reason"] = pipeline.reason.split("\n")[-1][:200]
         entries = [other for other in entries if other["id"] != pipeline.id] + [entry]
         write(path, sorted(entries, key=lambda other: -int(other["id"])))
 

@@ -86,7 +86,8 @@ class Worker:
                     "user",
                     "created",
                 )
-            }
+            },
+            author=str(request.get("author", ""))[:200],
         )
         if pipeline.project not in self._values.projects:
             raise ValueError(f"no such project: {pipeline.project}")
