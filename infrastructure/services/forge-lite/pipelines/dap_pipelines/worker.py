@@ -72,6 +72,19 @@ class Worker:
                 except (ValueError, KeyError, TypeError) as error:
                     log.warning("%s: not a request: %s", path.name, error)
                 path.unlink()
+        self._find_lost()
+
+    def _find_lost(self) -> None:
+        """Queue again what waits and is in no queue: task-spooler died, and another was started."""
+        waiting = [pipeline for pipeline in pipelines() if pipeline.status == "pending"]
+        if not waiting:
+            return
+        known = {int(found) for found in re.findall(r"\[p(\d+)\]", _queue())}
+        for pipeline in waiting:
+            # What was started meanwhile is not in the queue, and no longer waits either.
+            if pipeline.id not in known and load(pipeline.project, pipeline.id).status == "pending":
+                log.warning("pipeline %d of %s: was lost", pipeline.id, pipeline.project)
+                self._enqueue(pipeline)
 
     def _run(self, request: dict[str, Any]) -> None:
         pipeline = Pipeline(
@@ -107,7 +120,8 @@ class Worker:
             env={
                 **os.environ,
                 "TS_SLOTS": str(self._values.slots),
-                "TS_MAXFINISHED": "1",
+                # With 1, task-spooler dies where two end at once, and its queue with it.
+                "TS_MAXFINISHED": "20",
                 "TS_SOCKET": str(RUN / "queue"),
             },
             check=True,
@@ -141,6 +155,17 @@ class Worker:
         if dropped.returncode == 0:
             (RUN / f"cancel-{number}").unlink()
             load(found[0], number).end("canceled", f"by {request['user']}")
+
+
+def _queue() -> str:
+    """Return task-spooler's list."""
+    return subprocess.run(
+        ["tsp"],
+        env={**os.environ, "TS_SOCKET": str(RUN / "queue")},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 class _Wake:
