@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from demo.access import await_result
+from demo.access import SYSTEM_CA, await_result
+from demo.project import ADMIN
 from tests.demo.conftest import Platform, privileged
 
 LABEL = "dap.fault"
@@ -203,6 +206,19 @@ def twin(*arguments: Any, **options: Any) -> Iterator[Twin]:
         yield made
     finally:
         made.remove()
+
+
+def s3(platform: Platform) -> Any:
+    """The store as the platform's first user reaches it: through the proxy, asking once."""
+    return boto3.client(
+        "s3",
+        endpoint_url=platform.admin.url("s3").rstrip("/"),
+        aws_access_key_id=ADMIN,
+        aws_secret_access_key=platform.admin.password,
+        region_name="us-east-1",
+        verify=str(SYSTEM_CA),
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
 
 
 def remove_leftovers(platform: Platform) -> None:

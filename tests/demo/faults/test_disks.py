@@ -7,19 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import psycopg
 import pytest
 import requests
-from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+from docker.errors import APIError
 
-from demo.access import SYSTEM_CA, await_result
-from demo.project import ADMIN, REPOSITORY
+from demo.access import await_result
+from demo.project import REPOSITORY
 from tests.demo.conftest import Platform, privileged
-from tests.demo.faults.ledger import Connection, Ledger, check_files, connect
+from tests.demo.faults.ledger import Connection, Ledger, check_files, connect, query
 from tests.demo.faults.record import keep
-from tests.demo.faults.support import Twin, await_health, health, twin
+from tests.demo.faults.support import Twin, await_health, health, s3, twin
 from tests.demo.faults.test_jobs import ended, heads, push
 from tests.demo.test_pipelines import Branch
 
@@ -55,6 +54,9 @@ def test_a_full_disk_of_a_database(
             full = await_result("a full disk", lambda: first_refusal(ledger), 120)
             await_result("an alert", lambda: alert(small) or None, 60)
             said = alert(small)
+            assert NO_SPACE not in small.container.logs().decode().partition("PANIC")[2]
+            await_result("no room for its log", lambda: not goes_on(small) or None, 120, 0.1)
+            await_result("its stop", lambda: health(small.container) != "healthy" or None, 30, 0.1)
             at_full = len(ledger.acknowledged)
             moment = time.monotonic()
             small.free()
@@ -82,6 +84,16 @@ def test_a_full_disk_of_a_database(
 def first_refusal(ledger: Ledger) -> psycopg.Error | None:
     """What a writer was told first once the disk is full for good."""
     return ledger.errors[0] if len(ledger.errors) >= 10 else None
+
+
+def goes_on(small: Twin) -> bool:
+    """Let Postgres begin another file of its write-ahead log; whether it could."""
+    try:
+        query(small.execute, "SELECT pg_logical_emit_message(true, 'faults', 'full')")
+        query(small.execute, "SELECT pg_switch_wal()")
+    except (AssertionError, APIError):
+        return False
+    return True
 
 
 def alert(small: Twin) -> str:
@@ -124,19 +136,6 @@ def small_store(platform: Platform, tmp_path: Path) -> Iterator[Twin]:
             small.container.stop()
             original.start()
             await_health(original, "healthy", 60)
-
-
-def s3(platform: Platform) -> Any:
-    """The store as the platform's first user reaches it: through the proxy, asking once."""
-    return boto3.client(
-        "s3",
-        endpoint_url=platform.admin.url("s3").rstrip("/"),
-        aws_access_key_id=ADMIN,
-        aws_secret_access_key=platform.admin.password,
-        region_name="us-east-1",
-        verify=str(SYSTEM_CA),
-        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-    )
 
 
 def keys(store: Any, prefix: str) -> set[str]:

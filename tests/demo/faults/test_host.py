@@ -11,13 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from demo.access import await_result
+from demo.access import Access, await_result
 from demo.project import REPOSITORY
 from tests.demo.conftest import Platform, privileged
 from tests.demo.faults.ledger import project_connection
 from tests.demo.faults.record import FULL, keep
-from tests.demo.faults.support import await_all_healthy, kill
-from tests.demo.faults.test_disks import s3
+from tests.demo.faults.support import await_all_healthy, kill, s3
 from tests.paths import ROOT
 
 EXPECTED = "everything healthy again unaided; same data"
@@ -61,9 +60,12 @@ def well_again(platform: Platform, services: set[str], moment: float) -> float:
     for route in platform.plan["routes"]:
         if route["health"]:
             name = route["hostname"].removesuffix(platform.domain).rstrip(".")
+            who = platform.admin if route["auth"] == "proxy" else platform.anonymous
 
-            def answers(name: str = name, path: str = route["health"]) -> bool | None:
-                return platform.admin.request("GET", name, path).status_code == 200 or None
+            def answers(
+                who: Access = who, name: str = name, path: str = route["health"]
+            ) -> bool | None:
+                return who.request("GET", name, path).status_code == 200 or None
 
             await_result(f"{name}{route['health']}", answers, 30)
     return time.monotonic() - moment

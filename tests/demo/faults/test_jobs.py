@@ -14,7 +14,7 @@ from demo.flow import ASKED, PIPELINE_ENDS
 from demo.project import REPOSITORY
 from tests.demo.conftest import Platform
 from tests.demo.faults.record import keep
-from tests.demo.faults.support import kill
+from tests.demo.faults.support import kill, s3
 from tests.demo.test_pipelines import Branch
 
 KILLED = 137
@@ -76,14 +76,32 @@ def test_a_job_that_takes_more_memory_than_it_may(platform: Platform, branch: Br
         pytest.skip(f"{available_mib()} MiB of memory are free; the job is to take {mib}")
     before = restarts(platform)
     image = "$DAP_ENVIRONMENT_PYTHON"
+    mark = f"faults-{branch.path.name}"
+    found = (
+        f"import boto3; assert boto3.client('s3').list_objects(Bucket='{REPOSITORY}', "
+        f"Prefix='{mark}').get('Contents')"
+    )
     [number] = push(
         branch,
         {
             "hungry": {"image": image, "script": [f"python -c 'b\"x\" * ({mib + 512} << 20)'"]},
-            "neighbour": {"image": image, "script": ["sleep 8", "echo still here"]},
+            # It waits to be told that the other one is dead.
+            "neighbour": {
+                "image": image,
+                "script": [f'until python -c "{found}" 2>/dev/null; do sleep 1; done'],
+            },
         },
     )
+
+    def dead() -> bool | None:
+        jobs = pipeline_of(platform, number).get("jobs") or [{}]
+        return jobs[0].get("status") == "failed" or None
+
+    await_result("the end of the hungry job", dead, 120)
+    store = s3(platform)
+    store.put_object(Bucket=REPOSITORY, Key=mark, Body=b"dead")
     pipeline = ended(platform, number, 120)
+    store.delete_object(Bucket=REPOSITORY, Key=mark)
     hungry, neighbour = pipeline["jobs"]
     log = platform.admin.pipeline(REPOSITORY, number, hungry["log"]).text
     assert (hungry["status"], hungry["exit"]) == ("failed", KILLED), log
@@ -142,7 +160,7 @@ def test_more_jobs_than_slots(platform: Platform, branch: Branch) -> None:
             waiting.remove(number)
         return not waiting or None
 
-    await_result(f"end of {JOBS} pipelines", look, 300, 0.05)
+    await_result(f"end of {JOBS} pipelines", look, 600, 0.05)
     took = time.monotonic() - started
     pipelines = [pipeline_of(platform, number) for number in numbers]
     assert {p["status"] for p in pipelines} == {"success"}

@@ -79,7 +79,9 @@ class Worker:
         waiting = [pipeline for pipeline in pipelines() if pipeline.status == "pending"]
         if not waiting:
             return
-        known = {int(found) for found in re.findall(r"\[p(\d+)\]", _queue())}
+        listed = self._tsp()
+        listed.check_returncode()
+        known = {int(found) for found in re.findall(r"\[p(\d+)\]", listed.stdout)}
         for pipeline in waiting:
             # What was started meanwhile is not in the queue, and no longer waits either.
             if pipeline.id not in known and load(pipeline.project, pipeline.id).status == "pending":
@@ -115,8 +117,16 @@ class Worker:
         self._enqueue(pipeline)
 
     def _enqueue(self, pipeline: Pipeline) -> None:
-        done = subprocess.run(
-            ["tsp", "-n", "-L", f"p{pipeline.id}", ATTEMPT, pipeline.project, str(pipeline.id)],
+        command = [ATTEMPT, pipeline.project, str(pipeline.id)]
+        done = self._tsp("-n", "-L", f"p{pipeline.id}", *command)
+        done.check_returncode()
+        self._queued[pipeline.id] = done.stdout.strip()
+        log.info("pipeline %d of %s: queued", pipeline.id, pipeline.project)
+
+    def _tsp(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call task-spooler; the first call of any kind starts its server, with these values."""
+        return subprocess.run(
+            ["tsp", *arguments],
             env={
                 **os.environ,
                 "TS_SLOTS": str(self._values.slots),
@@ -124,12 +134,10 @@ class Worker:
                 "TS_MAXFINISHED": "20",
                 "TS_SOCKET": str(RUN / "queue"),
             },
-            check=True,
+            check=False,
             capture_output=True,
             text=True,
         )
-        self._queued[pipeline.id] = done.stdout.strip()
-        log.info("pipeline %d of %s: queued", pipeline.id, pipeline.project)
 
     def _cancel(self, request: dict[str, Any]) -> None:
         number = int(request["id"])
@@ -146,26 +154,10 @@ class Worker:
             except ProcessLookupError:
                 log.info("pipeline %d: ended before it could be canceled", number)
             return
-        dropped = subprocess.run(
-            ["tsp", "-r", self._queued.get(number, "")],
-            env={**os.environ, "TS_SOCKET": str(RUN / "queue")},
-            capture_output=True,
-            check=False,
-        )
+        dropped = self._tsp("-r", self._queued.get(number, ""))
         if dropped.returncode == 0:
             (RUN / f"cancel-{number}").unlink()
             load(found[0], number).end("canceled", f"by {request['user']}")
-
-
-def _queue() -> str:
-    """Return task-spooler's list."""
-    return subprocess.run(
-        ["tsp"],
-        env={**os.environ, "TS_SOCKET": str(RUN / "queue")},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
 
 
 class _Wake:
