@@ -10,7 +10,7 @@ from copier import run_copy
 from tests.paths import ROOT, relative, text_files
 from tests.template.conftest import snapshot
 from tests.tools.markdown import Use, anchors, inline_code, links, paragraphs
-from tests.tools.pages import PAGES, page_blocks
+from tests.tools.pages import PAGES, RENDERED, page_blocks
 from tests.tools.settings_page import PAGE, page, reference
 
 DOC = sorted((ROOT / "doc").glob("*.md"))
@@ -58,13 +58,24 @@ def test_a_page_says_first_whom_it_is_for(path: Path) -> None:
     assert re.match(r"For [^.:]+[.:] .*[Aa]fter (reading )?it you ", paragraphs(path)[0])
 
 
-def test_every_page_is_found_from_the_readme() -> None:
-    for name in ("README.md", "template/README.md.jinja"):
-        linked = {link.target for link in links(ROOT / name, name)}
-        found = {p.name for p in DOC if f"doc/{p.name}" in linked}
-        # A project's README leads its people to what they need; the rest is linked from there.
-        reports = REPORTS | {"architecture.md", "maintain.md"} if "template" in name else set()
-        assert {p.name for p in DOC} - found - reports == set(), name
+def reached(start: Path) -> set[Path]:
+    """Pages that links lead to from a page, over any number of steps."""
+    found, left = {start}, [start]
+    while left:
+        page = left.pop()
+        targets = {link.target.partition("#")[0] for link in links(page, page.name)}
+        # The rendered README stands in a project where the repository's root is.
+        folder = ROOT if page == RENDERED else page.parent
+        pages = {(folder / target).resolve() for target in targets if target.endswith(".md")}
+        new = {page for page in pages - found if page.is_file()}
+        found |= new
+        left += new
+    return found
+
+
+@pytest.mark.parametrize("start", [ROOT / "README.md", RENDERED], ids=relative)
+def test_every_page_is_found_from_the_readme(start: Path) -> None:
+    assert [relative(path) for path in DOC if path not in reached(start)] == []
 
 
 @pytest.fixture(scope="module")
