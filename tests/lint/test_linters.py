@@ -107,6 +107,9 @@ def programs() -> dict[str, list[str]]:
     return found
 
 
+SHARED = ROOT / "infrastructure" / "ansible" / "module_utils"
+
+
 def source_roots(names: list[str]) -> list[str]:
     """Folders that the files' modules are imported from."""
     found = set()
@@ -114,7 +117,8 @@ def source_roots(names: list[str]) -> list[str]:
         folder = (ROOT / name).parent
         while (folder / "__init__.py").exists():
             folder = folder.parent
-        found.add(str(folder))
+        # Ansible puts what modules share into its own package, and they import it from there.
+        found.add(str(ROOT / "infrastructure" if folder == SHARED else folder))
     return sorted(found)
 
 
@@ -123,8 +127,9 @@ def source_roots(names: list[str]) -> list[str]:
 def test_mypy_strict(program: str) -> None:
     names = programs()[program]
     if program == "dap, demo and tests":
-        # Their unit tests import what services are made of.
-        packages = [n for n in python_files() if n.endswith("/__init__.py") and "/services/" in n]
+        # Their unit tests import what services and acceptance tests are made of.
+        places = re.compile(r"/(services|tests/acceptance)/(.*/)?__init__\.py$")
+        packages = [n for n in python_files() if places.search(n)]
         run("mypy", *names, environment={"MYPYPATH": os.pathsep.join(source_roots(packages))})
         return
     # The libraries are those of its own image; here most are not installed.
