@@ -83,6 +83,8 @@ def judge(
     rows = []
     for name in sorted({*planned, *found}):
         mine = list(_of_service(name, planned.get(name), found.get(name), now, mask))
+        if name in found and found[name]["state"] == "running":
+            mine += _strained(name, found[name], plan["settings"])
         if "error" not in facts["engine"]:
             for level, what, remedy in mine:
                 tell(level, name, what, remedy)
@@ -186,12 +188,12 @@ def _of_service(
     if planned is not None and planned["image"] != found["image"]:
         what = f"runs {found['image']}, deployed is {planned['image']}"
         yield "warning", what, "make deploy"
-    if state == "running":
-        yield from _strained(name, found)
 
 
-def _strained(name: str, found: Facts) -> Iterator[tuple[Level, str, str]]:
-    more = f"raise its memory in platform.yml: the workspace {name}, or resources.{name}"
+def _strained(name: str, found: Facts, settings: Facts) -> Iterator[tuple[Level, str, str]]:
+    workspaces = {workspace["name"] for workspace in settings["workspaces"]}
+    place = f"of the workspace {name}" if name in workspaces else f"as resources.{name}.memory"
+    more = f"raise its memory in platform.yml, {place}"
     if found["oom_kills"]:
         what = f"the kernel killed {found['oom_kills']} of its processes for lack of memory"
         yield "warning", f"{what} (limit {size(found['memory_limit'])})", more

@@ -60,7 +60,7 @@ def facts(*containers: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {
         "plan": {
             "host": "local",
-            "settings": {"tls": {"certificate": "", "key": ""}},
+            "settings": {"tls": {"certificate": "", "key": ""}, "workspaces": [{"name": "desk"}]},
             "services": [
                 {"name": "app", "host": "local", "image": "dap/app:1", "task": False},
                 {"name": "content", "host": "local", "image": "dap/content:1", "task": True},
@@ -152,6 +152,11 @@ def test_a_service_without_a_container_and_a_container_without_a_service() -> No
         ("app", "missing"),
         ("old", "running"),
     ]
+
+
+def test_more_memory_for_a_workspace() -> None:
+    status = judge(facts(container(), container(service="desk", oom_kills=1)), NOW)
+    assert "of the workspace desk" in status.findings[-1].remedy
 
 
 def test_an_engine_that_does_not_answer_is_told_once() -> None:
