@@ -44,6 +44,12 @@ def deployed(root: Path) -> Deployed:
         InputError: it is not deployed here, or its settings are wrong.
     """
     prepared = prepare(root)
+    away = [each.host.name for each in prepared.plan.hosts if each.host.address != "localhost"]
+    if away:
+        raise InputError(
+            f"the platform runs on {', '.join(away)}, not here",
+            "run make verify there, in a copy of the project whose hosts say address: localhost",
+        )
     platform = Deployed(prepared)
     if not (platform.directory / "plan.json").is_file() or not platform.containers:
         raise InputError(f"the platform {platform.name} is not deployed here", "make deploy")

@@ -57,7 +57,3 @@ def test_bad_settings_are_refused_before_anything_changes(platform: Platform) ->
     assert "platform.yml:" in done.stderr
     assert "slots" in done.stderr
     assert platform.started() == before
-
-
-def test_verify_proves_the_platform(platform: Platform) -> None:
-    platform.project.make("verify")

@@ -10,7 +10,7 @@ from pathlib import Path
 from acceptance.findings import CheckError
 
 TIMEOUT_S = 120
-LAST_LINES = 3
+LAST_LINES = 5
 
 
 def run(
@@ -48,6 +48,7 @@ def run(
     except subprocess.TimeoutExpired:
         raise CheckError(f"`{shown}` does not end within {TIMEOUT_S} s", remedy) from None
     if done.returncode:
-        said = " / ".join((done.stderr or done.stdout).strip().splitlines()[-LAST_LINES:])
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        said = " / ".join(lines[-LAST_LINES:])
         raise CheckError(f"`{shown}` ends with {done.returncode}: {said}", remedy)
     return done.stdout

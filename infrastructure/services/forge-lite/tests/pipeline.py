@@ -32,6 +32,7 @@ class Repository:
     def __init__(self, platform: Deployed, project: str, place: Path) -> None:
         settings, secrets = platform.settings, platform.prepared.secrets
         host, port = f"{ROUTE}.{settings.domain}", settings.ports.ssh
+        self.pushed = False
         self.branch = f"{ACCOUNT}/{uuid.uuid4().hex[:12]}"
         self.place = place / "repository"
         key, known = place / "key", place / "known_hosts"
@@ -82,6 +83,7 @@ class Repository:
         """
         # The answer comes at once: the pipeline is followed here.
         said = self.git("push", self._remote, f"HEAD:refs/heads/{self.branch}")
+        self.pushed = True
         asked = ASKED.search(said)
         if asked is None:
             raise CheckError("the push started no pipeline", f"docker compose logs {SERVER}")
@@ -89,7 +91,7 @@ class Repository:
 
     def delete(self) -> None:
         """Delete the branch, where it was pushed."""
-        if self.git("ls-remote", self._remote, f"refs/heads/{self.branch}"):
+        if self.pushed:
             self.git("push", self._remote, f":refs/heads/{self.branch}")
 
 

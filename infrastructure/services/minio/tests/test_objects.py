@@ -16,8 +16,10 @@ import pytest
 import requests
 from acceptance import Deployed, Ran, expect, expect_none
 from acceptance.memory import growth
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 GIB = 1024**3
+CLEAN_S = 60
 BLOCK = bytes(1024**2)
 # Sixteenth and quarter of the upload: it passes through and is not collected.
 GROWTH = {"proxy": 64 * 1024**2, "store": 256 * 1024**2}
@@ -100,7 +102,10 @@ def key(store: Store) -> Iterator[str]:
     """A key that nobody uses; its object is deleted afterwards."""
     key = f"dap.verify/{uuid.uuid4().hex}"
     yield key
-    store.request("DELETE", key).raise_for_status()
+    # What broke an upload may take a moment to come up again.
+    for attempt in Retrying(stop=stop_after_delay(CLEAN_S), wait=wait_fixed(0.5), reraise=True):
+        with attempt:
+            store.request("DELETE", key).raise_for_status()
 
 
 def test_the_object_of_the_job(store: Store, pipeline: Ran, job: dict[str, Any]) -> None:
