@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from demo.flow import PLATFORM
 from demo.project import ROOT, run
 from tests.bench.bench import Bench
 from tests.bench.figure import Baseline, Figure
@@ -40,7 +41,7 @@ def entry(lock: str, package: str) -> str:
 
 def context(platform: Running) -> Path:
     """Copy the environment's build context to where it can be changed."""
-    path = ROOT / "build" / "bench" / "context"
+    path = PLATFORM.directory / "bench" / "context"
     if path.exists():
         shutil.rmtree(path)
     source = platform.project.path / "environments" / ENVIRONMENT

@@ -12,7 +12,7 @@ AT_MOST_MIB = 1.2 * 1024
 
 def used_mib(container: Container) -> float:
     """Memory of a container in MiB as `docker stats` counts it: less the page cache to drop."""
-    answer: Any = container.stats(stream=False)
+    answer: Any = container.stats(stream=False, one_shot=True)
     stats = answer["memory_stats"]
     # cgroup 1 has both names, and means the group alone by the second; cgroup 2 has that only.
     cache = stats["stats"].get("total_inactive_file", stats["stats"].get("inactive_file", 0))

@@ -12,8 +12,8 @@ import requests
 import yaml
 
 from demo.access import Access, Clock, await_result
-from demo.flow import ASKED, PIPELINE_ENDS, push_and_wait
-from demo.project import REPOSITORY, ROOT, Project, clean_environment, run
+from demo.flow import ASKED, PIPELINE_ENDS, PLATFORM, push_and_wait
+from demo.project import REPOSITORY, Project, clean_environment, run
 from tests.bench.bench import Bench
 from tests.bench.figure import Baseline, Figure
 from tests.bench.timing import interleave, seconds
@@ -27,7 +27,7 @@ ENVIRONMENT = "environment-python"
 
 def small_repository(project: Project) -> Path:
     """Make a repository whose pipeline is one command."""
-    path = ROOT / "build" / "bench" / "small"
+    path = PLATFORM.directory / "bench" / "small"
     if path.exists():
         shutil.rmtree(path)
     path.mkdir(parents=True)

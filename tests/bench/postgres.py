@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +14,7 @@ from demo.access import SYSTEM_CA
 from demo.project import ADMIN, REPOSITORY
 from tests.bench.bench import Bench
 from tests.bench.figure import Baseline, Figure
-from tests.bench.running import Running, container
+from tests.bench.running import Running, archive, container
 from tests.bench.timing import interleave
 
 SCALE = 5  # half a million accounts, 75 MB
@@ -29,17 +27,6 @@ SCRIPTS = {
     "pgbench, as it comes (TPC-B like)": [],
     "pgbench, select only": ["--select-only"],
 }
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    """Pack files that only the image's user reads, as Docker takes them into a container."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in files.items():
-            about = tarfile.TarInfo(name)
-            about.size, about.mode, about.uid, about.gid = len(content), 0o600, UID, UID
-            tar.addfile(about, io.BytesIO(content))
-    return packed.getvalue()
 
 
 @dataclass(frozen=True)
@@ -96,7 +83,7 @@ def pgbench(platform: Running, hostname: str) -> Iterator[Client]:
     options = {"command": ["sleep", "600"], "network_mode": "host", "init": True}
     with container(platform.engine, image, **options) as made:
         made.start()
-        made.put_archive("/tmp", archive(files))
+        made.put_archive("/tmp", archive(files, UID))
         yield Client(made, hostname)
 
 

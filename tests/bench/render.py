@@ -5,7 +5,7 @@ import shutil
 import yaml
 
 from demo.flow import PLATFORM
-from demo.project import ROOT, run
+from demo.project import run
 from tests.bench.bench import Bench
 from tests.bench.figure import Baseline, Figure
 from tests.bench.timing import interleave, seconds
@@ -34,7 +34,7 @@ def large_settings(text: str) -> str:
 def measure(bench: Bench) -> None:
     """Time the whole command, and the start of its program alone."""
     source = bench.platform.project.path
-    project = ROOT / "build" / "bench" / "large"
+    project = PLATFORM.directory / "bench" / "large"
     if project.exists():
         shutil.rmtree(project)
     unwanted = shutil.ignore_patterns(".venv", ".git", ".dap")

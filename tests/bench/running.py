@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import socket
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,6 +109,22 @@ def container(engine: docker.DockerClient, image: str, **options: Any) -> Iterat
         yield made
     finally:
         made.remove(force=True, v=True)
+
+
+def archive(files: dict[str, bytes], uid: int) -> bytes:
+    """Pack files that only one user reads, as Docker takes them into a container.
+
+    Args:
+        files: name → content.
+        uid: the user.
+    """
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            about = tarfile.TarInfo(name)
+            about.size, about.mode, about.uid, about.gid = len(content), 0o600, uid, uid
+            tar.addfile(about, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def bridge_address(made: Container) -> str:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from demo.access import SYSTEM_CA
+from demo.access import SYSTEM_CA, await_result
 from demo.project import REPOSITORY
 from tests.bench.bench import Bench
 from tests.bench.figure import Baseline, Figure
-from tests.bench.running import Running
+from tests.bench.running import Running, archive, bridge_address, container, resolving
 from tests.bench.timing import interleave, rate
 from tests.bench.ways import ways
+from tests.certificates import authority, key_pem, pem, server
 
 SMALL, SMALL_CALLS = 4 * 1024, 50
 LARGE_MIB = 64
 AT_LEAST = 0.85
 PREFIX = "bench/"
-NOTE = "boto3, one client; direct: without TLS; both sign what they send"
+NOTE = "boto3, one client; direct: without TLS; all sign what they send"
+NOTE_TLS = "what is left when the client's own TLS is in both: the price of the proxy"
+UID = 11002  # that the image runs as
+START_S = 30
 
 # boto3 signs what it sends without TLS and not what it sends over it: here it does so both times.
 CONFIG = Config(
@@ -34,17 +43,59 @@ CONFIG = Config(
 )
 
 
-def client(platform: Running, url: str) -> Any:
-    """Make a client of the store at an address, as the first user."""
+def client(url: str, user: str, password: str, trusted: Path = SYSTEM_CA) -> Any:
+    """Make a client of the store at an address."""
     return boto3.client(
         "s3",
         endpoint_url=url,
         region_name="us-east-1",
-        aws_access_key_id=platform.access.user,
-        aws_secret_access_key=platform.access.password,
-        verify=str(SYSTEM_CA),
+        aws_access_key_id=user,
+        aws_secret_access_key=password,
+        verify=str(trusted),
         config=CONFIG,
     )
+
+
+@contextlib.contextmanager
+def tls_store(platform: Running) -> Iterator[Any]:
+    """A client of the image's store alone, which serves TLS itself; its data is gone at the end."""
+    name, password = "store.bench.invalid", secrets.token_hex(16)
+    root = authority("bench")
+    certificate = server([name], root)
+    files = {
+        "public.crt": pem([certificate]).encode(),
+        "private.key": key_pem(certificate).encode(),
+        "password": password.encode(),
+    }
+    command = ["minio", "server", "--quiet", "--certs-dir=/tmp", "--address=:9000", "/data"]
+    login = {
+        "MINIO_ROOT_USER": "bench",
+        "MINIO_ROOT_PASSWORD_FILE": "/tmp/password",
+        "MINIO_UPDATE": "off",
+    }
+    image = platform.image("minio")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        container(
+            platform.engine, image, command=command, environment=login, mem_limit="1g"
+        ) as made,
+    ):
+        trusted = Path(folder) / "ca.pem"
+        trusted.write_text(pem([root]))
+        made.put_archive("/tmp", archive(files, UID))
+        made.start()
+        with resolving({name: bridge_address(made)}):
+            store = client(f"https://{name}:9000", "bench", password, trusted)
+
+            def well() -> bool | None:
+                try:
+                    store.create_bucket(Bucket=REPOSITORY)
+                except (BotoCoreError, ClientError):
+                    return None
+                return True
+
+            await_result("the bare store", well, START_S)
+            yield store
 
 
 def put(store: Any, name: str, body: bytes) -> None:
@@ -88,15 +139,25 @@ def compare(bench: Bench, stores: dict[str, Any], body: bytes, times: int) -> No
             way: [value * factor for value in rates]
             for way, rates in interleave(bench.rounds, ways_).items()
         }
-        baseline = Baseline("direct", values["direct"], AT_LEAST)
-        bench.add(Figure(f"{verb} {size}", unit, values["proxy"], NOTE, baseline=baseline))
+        what = f"{verb} {size}"
+        direct = Baseline("direct", values["direct"], AT_LEAST)
+        tls = Baseline("bare MinIO with TLS of its own", values["tls"])
+        bench.add(
+            Figure(what, unit, values["proxy"], NOTE, baseline=direct),
+            Figure(what, unit, values["proxy"], NOTE_TLS, baseline=tls),
+        )
 
 
 def measure(bench: Bench) -> None:
     """Put and get small and large objects, one client at a time."""
     platform = bench.platform
-    with ways(platform, "s3") as way:
-        stores = {"proxy": client(platform, way.proxy), "direct": client(platform, way.direct)}
+    login = platform.access.user, platform.access.password
+    with ways(platform, "s3") as way, tls_store(platform) as tls:
+        stores = {
+            "proxy": client(way.proxy, *login),
+            "direct": client(way.direct, *login),
+            "tls": tls,
+        }
         try:
             compare(bench, stores, os.urandom(SMALL), SMALL_CALLS)
             compare(bench, stores, os.urandom(LARGE_MIB * 1024**2), 1)

@@ -99,5 +99,11 @@ def test_packages_fit_together(job: Callable[[str], str]) -> None:
     assert job("pip check").strip() == "No broken requirements found."
 
 
+def test_jupyter_starts_without_building_a_grammar(job: Callable[[str], str]) -> None:
+    loaded = job("python -c 'import sys, jupyterlab.labapp; print(*sys.modules)'").split()
+    assert "jsonschema" in loaded
+    assert "lark" not in loaded
+
+
 def test_size(image: str) -> None:
     assert int(run("docker", "image", "inspect", "-f", "{{.Size}}", image)) <= LIMIT_BYTES

@@ -11,9 +11,9 @@ import yaml
 
 from tests.bench.deploy import change_memory, touched
 from tests.bench.images import DEPENDENCY, entry
-from tests.bench.postgres import RATE, archive
+from tests.bench.postgres import RATE
 from tests.bench.render import HOSTS, WORKSPACES, large_settings
-from tests.bench.running import resolving
+from tests.bench.running import archive, resolving
 from tests.bench.subjects import SUBJECTS, chosen
 from tests.bench.timing import interleave
 from tests.paths import ROOT
@@ -85,7 +85,7 @@ def test_large_settings_keep_the_rest() -> None:
 
 
 def test_files_for_a_container_are_its_user_s_alone() -> None:
-    packed = io.BytesIO(archive({"pgpass": b"secret"}))
+    packed = io.BytesIO(archive({"pgpass": b"secret"}, 11001))
     with tarfile.open(fileobj=packed) as tar:
         [about] = tar.getmembers()
     assert (about.name, about.mode, about.uid) == ("pgpass", 0o600, 11001)
