@@ -1,4 +1,4 @@
-"""`make bench`: measure, keep the results in build/bench.json, write doc/benchmarks.md."""
+"""`make bench`: measure, keep the results in doc/benchmarks.json, write doc/benchmarks.md."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from tests.bench.results import Results, Section, read
 from tests.bench.subjects import SUBJECTS, chosen
 
 PAGE = ROOT / "doc" / "benchmarks.md"
-RESULT = ROOT / "build" / "bench.json"
+RESULT = ROOT / "doc" / "benchmarks.json"
 REPEATS = 5
 
 

@@ -72,7 +72,9 @@ def row(figure: Figure) -> str:
 
 def table(title: str, section: Section) -> list[str]:
     """Write the figures of a subject."""
-    taken = f"{section.day}, commit {section.commit}, load average before it {section.load:.1f}"
+    taken = f"{section.day}, commit {section.commit}"
+    if section.load is not None:
+        taken += f", load average before it {section.load:.1f}"
     return [f"## {title}", "", f"{taken}.", "", *HEAD, *map(row, section.figures), ""]
 
 

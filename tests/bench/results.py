@@ -1,4 +1,4 @@
-"""build/bench.json: the latest figures of each subject."""
+"""doc/benchmarks.json: the latest figures of each subject, beside the page made of them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Section:
     Attributes:
         day: when they were taken.
         commit: the commit that was measured; ends in '+' where files had changed since.
-        load: the machine's load average over the minute before.
+        load: the machine's load average over the minute before; nothing if it was not kept.
         figures: what was measured.
     """
 
     day: str
     commit: str
-    load: float
+    load: float | None
     figures: list[Figure]
 
 
@@ -59,7 +59,6 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write the results as JSON."""
-        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(self.data(), indent=2) + "\n", encoding="utf-8")
 
 

@@ -51,7 +51,7 @@ def test_figures_come_back_as_they_were_kept() -> None:
 
 
 def test_a_later_run_keeps_the_subjects_that_it_does_not_measure(tmp_path: Path) -> None:
-    file = tmp_path / "build" / "bench.json"
+    file = tmp_path / "bench.json"
     first = Results(MACHINE, {"s3": section(PROXY), "cold": section(Figure("a", "s", [1.0]))})
     first.write(file)
     second = read(file, {**MACHINE, "kernel": "6.12"})
@@ -77,7 +77,7 @@ def test_the_page_has_a_table_a_subject_and_keeps_what_is_written_by_hand() -> N
         "## Objects",
     ]
     assert "2 x Made Up" in first
-    assert "2026-11-22, commit abc1234, load average before it 0.2" in first
+    assert "2026-11-22, commit abc1234, load average before it 0.2." in first
     by_hand = f"{BY_HAND}\n\nTo the disk.\n"
     second = page(results, titles, f"{first}\n{by_hand}")
     assert second == f"{first}\n{by_hand}"
