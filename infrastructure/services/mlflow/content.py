@@ -130,9 +130,7 @@ def _experiment(context: Context, server: Server, name: str) -> str:
     found = server.experiment(name)
     context.step(f"experiment {name}", found is None)
     if found is None and not context.check:
-        # Its page then opens with the runs; without it, with the traces of language models.
-        kind = {"key": "mlflow.experimentKind", "value": "custom_model_development"}
-        made = server.call("POST", "2.0/mlflow/experiments/create", name=name, tags=[kind])
+        made = server.call("POST", "2.0/mlflow/experiments/create", name=name)
         return str(made["experiment_id"])
     return found or ""
 
