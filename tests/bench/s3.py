@@ -114,14 +114,15 @@ def get(store: Any, name: str, body: bytes) -> None:
         raise RuntimeError(f"{name}: {len(got)} bytes came back of {len(body)}")
 
 
-def compare(bench: Bench, stores: dict[str, Any], body: bytes, times: int) -> None:
+def compare(bench: Bench, stores: dict[str, Any], body: bytes, rounds: int, times: int) -> None:
     """Put and get an object by either way.
 
     Args:
         bench: gets the figures.
         stores: client of each way.
         body: the object; its size chooses the unit.
-        times: how often in a round.
+        rounds: runs of each way.
+        times: how often in a run.
     """
     small = len(body) == SMALL
     size, unit, factor = (
@@ -137,7 +138,7 @@ def compare(bench: Bench, stores: dict[str, Any], body: bytes, times: int) -> No
             way()
         values = {
             way: [value * factor for value in rates]
-            for way, rates in interleave(bench.rounds, ways_).items()
+            for way, rates in interleave(rounds, ways_).items()
         }
         what = f"{verb} {size}"
         direct = Baseline("direct", values["direct"], AT_LEAST)
@@ -159,8 +160,8 @@ def measure(bench: Bench) -> None:
             "tls": tls,
         }
         try:
-            compare(bench, stores, os.urandom(SMALL), SMALL_CALLS)
-            compare(bench, stores, os.urandom(LARGE_MIB * 1024**2), 1)
+            compare(bench, stores, os.urandom(SMALL), bench.rounds, SMALL_CALLS)
+            compare(bench, stores, os.urandom(LARGE_MIB * 1024**2), bench.repeats, 1)
         finally:
             store = stores["direct"]
             found = store.list_objects_v2(Bucket=REPOSITORY, Prefix=PREFIX).get("Contents", [])
