@@ -8,7 +8,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import ConsoleMessage, Error, Page, Request, Response, WebSocket
+from playwright.sync_api import (
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    Response,
+    WebSocket,
+    expect,
+)
 
 from demo.project import ROOT
 
@@ -62,15 +71,18 @@ def flags() -> list[str]:
 # Chromium drops what is under way when a network comes or goes, as with a job's containers.
 CHANGED = "net::ERR_NETWORK_CHANGED"
 VISITS = 5
+# Pages of several MiB of scripts, on a machine that has more to do.
+LOAD_MS = 30_000
 
 
-def visit(page: Page, url: str, idle: bool = False) -> Response:
+def visit(page: Page, url: str, idle: bool = False, shows: Locator | None = None) -> Response:
     """Open a page, again where this host's networks changed meanwhile.
 
     Args:
         page: where to open it.
         url: what to open.
         idle: wait until nothing is asked for any more.
+        shows: wait until this is seen.
 
     Raises:
         Error: it could not be reached.
@@ -89,8 +101,11 @@ def visit(page: Page, url: str, idle: bool = False) -> Response:
                 # Where the page already is, there is no answer to a second try.
                 ready: Literal["networkidle", "load"] = "networkidle" if idle else "load"
                 answer = page.goto(url, wait_until=ready) or page.reload(wait_until=ready)
-            except Error as error:
-                if CHANGED not in error.message:
+                if shows is not None:
+                    expect(shows).to_be_visible(timeout=LOAD_MS)
+                    lost.clear()
+            except (Error, AssertionError) as error:
+                if not lost and CHANGED not in str(error):
                     raise
                 continue
             if not lost:
@@ -219,7 +234,7 @@ def walk(page: Page) -> list[str]:
     Fails where the focus can't be seen, or where it does not come to the end.
     """
     count: int = page.evaluate(TABBABLE)
-    names = []
+    names: list[str] = []
     for _ in range(count):
         page.keyboard.press("Tab")
         at = page.evaluate(FOCUSED)
