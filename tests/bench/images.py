@@ -77,7 +77,9 @@ def builds(bench: Bench) -> None:
     cold_options = ("--no-cache", f"--build-arg=BUILDKIT_CACHE_MOUNT_NS=bench-{stamp}")
     try:
         build()
-        cold, warm, changed = [], [], []
+        cold: list[float] = []
+        warm: list[float] = []
+        changed: list[float] = []
         for number in range(min(RUNS, bench.repeats)):
             warm.append(build())
             # Each time another layer, so that none is found in the cache.
