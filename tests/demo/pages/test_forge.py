@@ -247,6 +247,7 @@ def address(forge: Forge, failed: int, name: str) -> str:
 def test_a_page_fits_a_phone(forge: Forge, failed: int, phone: BrowserContext, name: str) -> None:
     page = phone.new_page()
     answer = visit(page, address(forge, failed, name), idle=True)
+    assert answer is not None
     assert answer.ok
     # A page that names no width is laid out for a desk's and shown small.
     assert page.evaluate("innerWidth") == 390

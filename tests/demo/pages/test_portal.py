@@ -12,6 +12,7 @@ from tests.demo.pages.browser import Watch, barriers, overflow, picture, visit, 
 
 def test_the_browser_trusts_the_platform(platform: Platform, page: Page) -> None:
     answer = visit(page, platform.admin.url(""))
+    assert answer is not None
     details = answer.security_details()
     assert details is not None
     assert details["protocol"] == "TLS 1.3"
