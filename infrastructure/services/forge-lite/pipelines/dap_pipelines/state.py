@@ -109,7 +109,12 @@ def pipelines(project: str = "*") -> Iterator[Pipeline]:
     """Yield the pipelines that are kept, oldest first."""
     found = sorted(STATE.glob(f"{project}/*/pipeline.json"), key=lambda path: int(path.parent.name))
     for path in found:
-        yield load(path.parent.parent.name, int(path.parent.name))
+        # Another runner may delete the oldest meanwhile.
+        try:
+            pipeline = load(path.parent.parent.name, int(path.parent.name))
+        except FileNotFoundError:
+            continue
+        yield pipeline
 
 
 def _list(pipeline: Pipeline) -> None:
@@ -133,7 +138,7 @@ def prune(project: str, keep: int) -> None:
 
 
 def forget(pipeline: Pipeline) -> None:
-    """Delete the state, logs and artifacts of a pipeline that has ended.
+    """Delete the state, logs and artifacts of a pipeline that has ended, if they are there.
 
     Raises:
         ValueError: it has not ended.
@@ -146,7 +151,8 @@ def forget(pipeline: Pipeline) -> None:
         path = directory / "index.json"
         entries = [e for e in json.loads(path.read_text()) if e["id"] != pipeline.id]
         write(path, entries)
-    shutil.rmtree(pipeline.directory)
+        if pipeline.directory.exists():
+            shutil.rmtree(pipeline.directory)
 
 
 def slug(name: str, number: int) -> str:
