@@ -5,6 +5,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def data(platform: Platform) -> dict[str, Any]:
         "pipeline": platform.admin.pipeline(REPOSITORY, platform.outcome.number).json(),
         "images": platform.admin.request("GET", "registry", "/v2/_catalog").status_code,
     }
+
+
+@pytest.fixture(autouse=True)
+def an_object(platform: Platform, chance: random.Random) -> Iterator[None]:
+    """Have an object in the project's bucket."""
+    store = s3(platform)
+    store.put_object(Bucket=REPOSITORY, Key="faults-host", Body=chance.randbytes(2**20))
+    yield
+    store.delete_object(Bucket=REPOSITORY, Key="faults-host")
 
 
 def well_again(platform: Platform, services: set[str], moment: float) -> float:

@@ -166,8 +166,9 @@ def test_more_jobs_than_slots(platform: Platform, branch: Branch) -> None:
     assert {p["status"] for p in pipelines} == {"success"}
     most = most_at_once(pipelines)
     assert 1 <= most <= slots
-    # In the order in which they came.
-    assert [p["id"] for p in sorted(pipelines, key=lambda p: p["started"])] == sorted(numbers)
+    # In the order in which they came; those that start together pass each other by a moment.
+    order = [p["id"] for p in sorted(pipelines, key=lambda p: p["started"])]
+    assert all(abs(order.index(n) - place) < slots for place, n in enumerate(sorted(numbers)))
     assert restarts(platform) == before
     late = sorted(answers)[len(answers) * 95 // 100]
     assert len(answers) >= JOBS
