@@ -173,7 +173,7 @@ def test_more_jobs_than_slots(platform: Platform, branch: Branch) -> None:
     late = sorted(answers)[len(answers) * 95 // 100]
     assert len(answers) >= JOBS
     assert late < ANSWER_S
-    label: dict[str, Any] = {"label": f"dap.platform={platform.name}"}
+    label: dict[str, Any] = {"label": ["dap.pipeline", f"dap.platform={platform.name}"]}
     assert platform.docker.containers.list(all=True, filters=label) == []
     branch.git("push", *heads(branch, JOBS, ""))
     keep(
