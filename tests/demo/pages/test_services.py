@@ -96,6 +96,9 @@ def test_a_notebook_runs_in_jupyterlab(platform: Platform, page: Page, watch: Wa
     )
     path = page.evaluate("location.pathname").rpartition("/tree/")[2]
     try:
+        # What is run before a kernel is there is lost.
+        idle = page.get_by_role("button", name="| Idle")
+        expect(idle).to_be_visible(timeout=KERNEL_MS)
         page.keyboard.press("Shift+Enter")
         expect(page.locator(".jp-OutputArea-output").first).to_contain_text(
             platform.outcome.run["info"]["run_id"], timeout=KERNEL_MS
