@@ -1,4 +1,4 @@
-"""What all tests share: cheap ones first, the demo's platform last."""
+"""What all tests share: their order. Cheap ones first; beside others, the demo's platform first."""
 
 from pathlib import Path
 
@@ -10,14 +10,15 @@ FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 LAST = DEMO / "test_destroy.py"  # removes the platform
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what deploys the demo, and put it last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what deploys the demo: one worker runs all of it, from the start, others the rest."""
     for item in items:
         if item.path.is_relative_to(DEMO):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group("demo"))
-    items.sort(key=rank)
+    cheap = 4 if hasattr(config, "workerinput") else 0
+    items.sort(key=lambda item: rank(item) or cheap)
 
 
 def rank(item: pytest.Item) -> int:
