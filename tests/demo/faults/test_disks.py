@@ -1,6 +1,7 @@
 """Rows 2 and 3: a full disk under Postgres, and under the object store in mid-upload."""
 
 import random
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,9 +55,8 @@ def test_a_full_disk_of_a_database(
             full = await_result("a full disk", lambda: first_refusal(ledger), 120)
             await_result("an alert", lambda: alert(small) or None, 60)
             said = alert(small)
-            assert NO_SPACE not in small.container.logs().decode().partition("PANIC")[2]
             await_result("no room for its log", lambda: not goes_on(small) or None, 120, 0.1)
-            await_result("its stop", lambda: health(small.container) != "healthy" or None, 30, 0.1)
+            await_result("its stop", lambda: stopped(small) or None, 30, 0.1)
             at_full = len(ledger.acknowledged)
             moment = time.monotonic()
             small.free()
@@ -84,6 +84,12 @@ def test_a_full_disk_of_a_database(
 def first_refusal(ledger: Ledger) -> psycopg.Error | None:
     """What a writer was told first once the disk is full for good."""
     return ledger.errors[0] if len(ledger.errors) >= 10 else None
+
+
+def stopped(small: Twin) -> bool:
+    """Whether Postgres stopped for want of room for its write-ahead log, and said so."""
+    lines = small.container.logs().decode().splitlines()
+    return any("PANIC" in line and NO_SPACE in line for line in lines)
 
 
 def goes_on(small: Twin) -> bool:
@@ -181,7 +187,8 @@ def test_a_full_disk_of_the_object_store(
     log = platform.admin.pipeline(REPOSITORY, number, pipeline["jobs"][0]["log"]).text
     assert pipeline["status"] == "failed"
     assert pipeline["jobs"][0]["exit"] == 1
-    assert "minimum free drive threshold" in log, log
+    # What the store says: before it writes a part, or in the middle of one.
+    assert re.search("minimum free drive threshold|no space left on device", log), log[-500:]
     assert f"{prefix}job" not in keys(store, prefix)
     assert store.list_multipart_uploads(Bucket=REPOSITORY).get("Uploads", []) == []
     early = store.get_object(Bucket=REPOSITORY, Key=f"{prefix}early")["Body"].read()
