@@ -111,7 +111,7 @@ def alert(small: Twin) -> str:
     return f"{state}: {log[-1]['Output'].strip()}"
 
 
-STORE_MIB, FREE_MIB, PART_MIB = 160, 96, 64
+STORE_MIB, FREE_MIB, PART_MIB = 320, 96, 64
 STORE = "minio"
 
 
