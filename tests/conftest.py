@@ -10,6 +10,7 @@ FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 LAST = DEMO / "test_destroy.py"  # removes the platform
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what deploys the demo: one worker runs all of it, from the start, others the rest."""
     for item in items:
