@@ -15,7 +15,7 @@ demo: ## a platform on this machine in build/demo, the example pushed, its pipel
 	@$(TOOLS) && $(PYTHON) -m demo
 
 test: ## all tests; they deploy the demo and remove it with its data at the end (KEEP: DAP_KEEP=1)
-	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadgroup tests
+	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadscope tests
 
 test-unit: ## the tests that need no Docker; seconds
 	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests/unit tests/template

@@ -1,8 +1,10 @@
-"""What all tests share: their order. Cheap ones first; beside others, the demo's platform first."""
+"""What all tests share: their order, and who runs them."""
 
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE / "demo"
@@ -10,16 +12,25 @@ FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 LAST = DEMO / "test_destroy.py"  # removes the platform
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what deploys the demo: one worker runs all of it, from the start, others the rest."""
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """One worker has the demo's platform from the start, the others have the rest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "demo" if nodeid.startswith("tests/demo/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Give xdist the way to share out the tests."""
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what deploys the demo, and put it last."""
     for item in items:
         if item.path.is_relative_to(DEMO):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("demo"))
-    cheap = 4 if hasattr(config, "workerinput") else 0
-    items.sort(key=lambda item: rank(item) or cheap)
+    items.sort(key=rank)
 
 
 def rank(item: pytest.Item) -> int:
