@@ -115,6 +115,7 @@ class Copy:
         tree = privileged(
             "find", f"/srv/dap/{self.platform.name}", "-printf", "%p %T@ %C@ %m %U %s\n"
         )
+        name = self.platform.name
         vault = self.path / "infrastructure" / "secrets" / "vault.yml"
         key_folder = Path.home() / ".config" / "dap"
         return {
@@ -122,8 +123,12 @@ class Copy:
             "containers": self.platform.started(),
             "volumes": self.platform.volumes(),
             "vault": vault.read_bytes(),
-            "keys": sorted(path.name for path in key_folder.iterdir()),
-            "hosts": Path("/etc/hosts").read_text(),
+            # Other platforms may come and go on the machine meanwhile.
+            "keys": sorted(path.name for path in key_folder.glob(f"{name}-*.key")),
+            "hosts": Path("/etc/hosts")
+            .read_text()
+            .partition(f"BEGIN platform {name} ")[2]
+            .partition("END platform")[0],
         }
 
     def refuses(self, *arguments: str, typed: str | None = None, **environment: str) -> str:
