@@ -116,11 +116,8 @@ def test_deploys_killed_on_their_way(
 
 @pytest.mark.skipif(not FULL, reason="a second platform: DAP_FAULTS=full runs it")
 def test_a_first_deploy_killed_on_its_way(
-    platform: Platform, tmp_path: Path, chance: random.Random, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, tmp_path: Path, chance: random.Random
 ) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))  # the key of its vault lies there
     first = second_project(platform, tmp_path)
     whole = 30.0
     points: list[float] = []
@@ -160,6 +157,8 @@ def removed(project: Project) -> Iterator[None]:
         yield
     finally:
         project.make("destroy", f"DELETE_DATA={project.name}")
+        for key in (Path.home() / ".config" / "dap").glob(f"{project.name}-*.key"):
+            key.unlink()
 
 
 def second_project(platform: Platform, directory: Path) -> Project:
