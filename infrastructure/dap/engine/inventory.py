@@ -133,6 +133,8 @@ def _platform(settings: Settings, host: HostPlan) -> dict[str, Any]:
         "dap_keep": KEEP,
         "dap_base": settings.images.base,
         "dap_tasks": [service.name for service in host.services if service.task],
+        # In a home, what starts a task and what waits for it may look in different ones.
+        "ansible_async_dir": f"{host.host.directory}/.build/async",
     }
 
 

@@ -38,7 +38,7 @@ SLOW = """
 slow:
   image: $DAP_ENVIRONMENT_BASE
   script:
-    - for i in $(seq 1 14); do echo "tick $i of 14"; sleep 0.5; done
+    - for i in $(seq 1 40); do echo "tick $i of 40"; sleep 0.5; done
 """
 ENDLESS = """
 endless:
@@ -150,13 +150,13 @@ def test_a_pipeline_is_followed_without_a_reload(
     expect(row.locator(".status")).to_have_attribute("data-status", "running")
     page.locator("dl a.commit").focus()
     log = page.get_by_role("region", name="Log of slow")
-    expect(log).to_contain_text("tick 2 of 14", timeout=RUNS_MS)
+    expect(log).to_contain_text("tick 2 of 40", timeout=RUNS_MS)
     assert state(page) == "running"
-    assert "tick 14 of 14" not in log.inner_text()
+    assert "tick 40 of 40" not in log.inner_text()
     picture(page, "pipeline-running")
     ended(page, "success")
-    expect(log).to_contain_text("tick 14 of 14")
-    expect(log.locator(".line", has_text="tick 3 of 14")).to_have_count(1)
+    expect(log).to_contain_text("tick 40 of 40")
+    expect(log.locator(".line", has_text="tick 3 of 40")).to_have_count(1)
     expect(row.locator(".status")).to_have_attribute("data-status", "success")
     # It was one page all the time, and left the focus where it was.
     assert page.evaluate("window.marked") is True
