@@ -43,4 +43,4 @@ def tell(findings: Iterable[Finding], console: Console) -> None:
             what.append(f"\n→ {finding.remedy}", "dim")
         table.add_row(Text(finding.level, _STYLES[finding.level]), Text(where, "bold"), what)
     if told:
-        console.print(table)
+        console.print(table, soft_wrap=False)

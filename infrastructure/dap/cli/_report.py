@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,16 @@ from rich.console import Console
 if TYPE_CHECKING:
     from dap.engine import Outcome, Progress
 
+_FILE = 240  # characters a table may be wide where there is no terminal
+
 
 def console(*, as_json: bool) -> Console:
     """Where progress is shown: beside the JSON, where there is some."""
-    return Console(stderr=as_json)
+    # A path or an address must stay whole to be copied, so no line is broken.
+    shown = Console(stderr=as_json, soft_wrap=True)
+    if not shown.is_terminal and "COLUMNS" not in os.environ:
+        shown.width = _FILE
+    return shown
 
 
 def fail(outcome: Outcome, progress: Progress, *, as_json: bool) -> None:

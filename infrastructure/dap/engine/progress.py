@@ -47,11 +47,14 @@ class Progress:
         self._console.print(f"  → {escape(failure.remedy)}", highlight=False, soft_wrap=True)
 
     def _line(self, host: str, markup: str) -> None:
+        # A line that is seen for a moment is cut; one that goes to a file is kept whole.
+        seen = self._console.is_terminal
         self._console.print(
             f"[dim]{self._seconds()} {escape(host)}[/dim] {markup}",
             highlight=False,
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=seen or None,
+            overflow="ellipsis" if seen else None,
+            soft_wrap=not seen,
         )
 
     def _seconds(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -21,17 +19,14 @@ _LAYOUTS = (
 )
 _RIGHT = {"MEMORY", "CPU"}
 _DIGEST = 12  # characters that tell one from another
-_FILE = 240  # width where there is no terminal
 
 
 def show(found: Survey, console: Console) -> None:
     """Print the table, disks, certificates and what is wrong, which comes last."""
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _FILE
     rows = [row for host in found.hosts for row in host.rows]
     if rows:
         shown = _table(rows, console)
-        console.print(shown)
+        console.print(shown, soft_wrap=False)
         if len(shown.columns) < len(_LAYOUTS[0]):
             console.print("Host, image and digest: in a wider terminal, or JSON=1", style="dim")
         console.print()

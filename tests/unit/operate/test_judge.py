@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from dap.cli._report import console
 from dap.findings import Finding
 from dap.status import HostStatus, Survey, judge
 from dap.status.judge import size
@@ -220,14 +221,26 @@ def test_the_table_fits(width: int) -> None:
         {"service": name, "url": f"https://{name}.data.example.org"} for name in names
     ]
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=True, color_system=None)
-    show(survey(judge(given, NOW)), console)
+    shown = Console(file=out, width=width, force_terminal=True, color_system=None)
+    show(survey(judge(given, NOW)), shown)
     lines = out.getvalue().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= width
     # Whole or folded, an address loses nothing.
     if width >= 100:
         assert "a-workspace-of-somebody.data.example.org" in out.getvalue()
     assert ("dap/app:1" in out.getvalue()) is (width >= 160)
+
+
+def test_lines_of_words_are_whole_in_a_narrow_window(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    disk = {**facts()["disks"][0], "places": ["/a/folder/of/a/platform", "/a/folder/of/images"]}
+    show(survey(judge(facts(container(), disks=[disk]), NOW)), console(as_json=False))
+    said = capsys.readouterr().out
+    assert "used: /a/folder/of/a/platform and /a/folder/of/images on " in said
+    # Unlike these, a table is made to fit.
+    assert max(len(line) for line in said.splitlines()[:2]) <= 40
 
 
 @pytest.mark.parametrize(
