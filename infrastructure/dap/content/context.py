@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
+from tenacity import RetryError, retry, retry_if_exception, stop_after_delay, wait_exponential
 
 from dap.content.plan import Plan
 from dap.content.report import Report
@@ -78,21 +78,24 @@ class Context:
         `retry_on` says of an error whether waiting can help; any other is raised at once.
 
         Raises:
-            Exception: the last error, once `timeout_s` seconds are over.
+            ContentError: `timeout_s` seconds are over; the message has the last error.
         """
         attempt = retry(
             stop=stop_after_delay(timeout_s),
             wait=wait_exponential(multiplier=0.1, max=2),
             retry=retry_if_exception(retry_on),
-            reraise=True,
         )
-        if callable(url_or_callable):
-            return attempt(url_or_callable)()
-        url = url_or_callable
 
         def get() -> None:
-            with urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S) as answer:  # noqa: S310  ours
+            with urllib.request.urlopen(url_or_callable, timeout=REQUEST_TIMEOUT_S) as answer:  # noqa: S310  ours
                 answer.read()
 
-        attempt(get)()
-        return None
+        try:
+            return attempt(url_or_callable if callable(url_or_callable) else get)()
+        except RetryError as error:
+            last = error.last_attempt.exception()
+            what = "it" if callable(url_or_callable) else url_or_callable
+            raise ContentError(
+                f"{what} was not ready within {timeout_s:.0f} s: {last}; "
+                "look at make status, then deploy again"
+            ) from last

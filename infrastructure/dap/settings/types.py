@@ -124,11 +124,18 @@ def _port(value: int) -> int:
     return value
 
 
-def _url(*, path: bool) -> AfterValidator:
-    """A check for an http(s) URL; `path`: whether it may go on after the host and port."""
+def _url(*, path: bool, empty: bool = False) -> AfterValidator:
+    """A check for an http(s) URL.
+
+    Args:
+        path: whether it may go on after the host and port.
+        empty: whether there may be none.
+    """
     allowed = "http:// or https:// and a host" + (", a port and a path" if path else " and a port")
 
     def check(value: str) -> str:
+        if empty and not value:
+            return value
         try:
             url = urlsplit(value)
             port = url.port
@@ -192,13 +199,18 @@ Port = Annotated[
 ]
 Directory = Annotated[
     str,
-    *_matches(rf"({_DIRECTORY})?", "is no directory", "an absolute path of A-Z, a-z, 0-9, . _ -"),
+    *_matches(
+        rf"({_DIRECTORY})?",
+        "is no directory",
+        "an absolute path of A-Z, a-z, 0-9, . _ -",
+        shortest=0,
+    ),
 ]
 ImageReference = Annotated[
     str, *_matches(_IMAGE, "is no image reference", "[registry/]name[:tag][@sha256:digest]")
 ]
 StoreUrl = Annotated[str, _url(path=False)]
-ServerUrl = Annotated[str, _url(path=True)]
+ServerUrl = Annotated[str, _url(path=True, empty=True)]
 Line = Annotated[str, _checked(_line)]
 SshKey = Annotated[str, _checked(_ssh_key)]
 EmptyIfNone = BeforeValidator(_empty_if_none)

@@ -92,3 +92,29 @@ def test_members_of_a_project_without_any_are_everybody(
         "a: ok: alice open",
         "a: ok: bob open closed",
     ]
+
+
+@pytest.mark.parametrize(
+    "waits_for",
+    ["'http://127.0.0.1:9/health'", "lambda: open('/nowhere/at/all')"],
+)
+def test_what_does_not_get_ready_is_told_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], waits_for: str
+) -> None:
+    body = f"def apply(context):\n    context.wait({waits_for}, 0.2)\n"
+    assert run(tree(tmp_path, {"slow": ([], body)}), {}, check=False) == 1
+    told, summary = capsys.readouterr().out.splitlines()
+    assert told.startswith("slow: failed: ")
+    assert " was not ready within 0 s: " in told
+    assert json.loads(summary)["failed"] == ["slow"]
+
+
+def test_an_error_that_waiting_does_not_mend_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = (
+        "def apply(context):\n"
+        "    context.wait(lambda: {}['key'], 600, retry_on=lambda e: isinstance(e, OSError))\n"
+    )
+    assert run(tree(tmp_path, {"wrong": ([], body)}), {}, check=False) == 1
+    assert "KeyError: 'key'" in capsys.readouterr().out

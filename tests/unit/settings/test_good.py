@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from dap.settings import Settings, load, memory_bytes
 
 DEFAULTS = Settings().model_dump()
@@ -22,6 +23,10 @@ def test_an_empty_file_is_the_default_platform(accepted: Accepted) -> None:
         ("localhost", ["service", "runner"])
     ]
     assert [(each.name, each.owner) for each in settings.workspaces] == [("admin-python", "admin")]
+
+
+def test_every_default_may_be_written_out(accepted: Accepted) -> None:
+    assert accepted(yaml.safe_dump(DEFAULTS)).model_dump() == DEFAULTS
 
 
 def test_the_documented_shape_is_accepted(accepted: Accepted, public_key: str) -> None:
