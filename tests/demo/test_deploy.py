@@ -1,9 +1,10 @@
 """A deploy over what is there, and bad settings."""
 
 import subprocess
+from pathlib import Path
 
 from demo.project import clean_environment
-from tests.demo.conftest import Platform
+from tests.demo.conftest import Platform, privileged
 
 
 def test_a_second_deploy_changes_and_restarts_nothing(platform: Platform) -> None:
@@ -35,6 +36,18 @@ def test_a_setting_reaches_what_it_is_about_and_no_other(platform: Platform) -> 
     finally:
         file.write_text(text)
         platform.project.make("deploy")
+
+
+def test_a_bundle_that_lost_the_ca_gets_it_back(platform: Platform) -> None:
+    anchor = Path(f"/usr/local/share/ca-certificates/dap-{platform.name}.crt")
+    text, bundle = anchor.read_text().strip(), Path("/etc/ssl/certs/ca-certificates.crt")
+    privileged("mv", str(anchor), f"{anchor}.kept")
+    privileged("update-ca-certificates")
+    privileged("mv", f"{anchor}.kept", str(anchor))
+    assert text not in bundle.read_text()
+    changes = platform.project.make_json("deploy")["changes"]
+    assert [each["change"] for each in changes] == [f"change {bundle}"]
+    assert text in bundle.read_text()
 
 
 def test_bad_settings_are_refused_before_anything_changes(platform: Platform) -> None:

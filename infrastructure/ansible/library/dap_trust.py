@@ -23,6 +23,7 @@ options:
 
 HOSTS = Path("/etc/hosts")
 ANCHORS = Path("/usr/local/share/ca-certificates")
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 DOCKER_CERTIFICATES = Path("/etc/docker/certs.d")
 
 
@@ -82,6 +83,11 @@ def put(path: Path, content: str, wanted: bool, check: bool) -> list[str]:
     return [f"{'add' if current is None else 'change'} {path}"]
 
 
+def bundled(certificate: str) -> bool:
+    """Tell whether a CA is in what the host's programs read."""
+    return BUNDLE.exists() and certificate.strip() in BUNDLE.read_text(encoding="utf-8")
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
@@ -101,6 +107,8 @@ def main() -> None:
     try:
         anchor = ANCHORS / f"dap-{given['project']}.crt"
         changes += put(anchor, given["certificate"], wanted, check)
+        if wanted and not changes and not bundled(given["certificate"]):
+            changes.append(f"change {BUNDLE}")
         if changes and not check:
             output(["update-ca-certificates"])
         if given["registry"]:

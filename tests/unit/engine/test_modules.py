@@ -261,6 +261,16 @@ class TestTrust:
             "127.0.0.1 a\n127.0.0.1 c\n# BEGIN y\n# END y\n"
         )
 
+    def test_a_ca_that_the_bundle_lost_is_noticed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bundle = tmp_path / "ca-certificates.crt"
+        monkeypatch.setattr(self.module, "BUNDLE", bundle)
+        assert not self.module.bundled("-----BEGIN one-----\n")
+        bundle.write_text("-----BEGIN zero-----\n-----BEGIN one-----\n")
+        assert self.module.bundled("-----BEGIN one-----\n")
+        assert not self.module.bundled("-----BEGIN two-----\n")
+
     def test_a_block_stays_where_it_is(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
