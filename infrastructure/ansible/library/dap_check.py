@@ -27,6 +27,7 @@ options:
   memory_mib: {description: memory needed in MiB, type: int, required: true}
   disk_gib: {description: free disk space for a first deploy in GiB, type: int, required: true}
   limits: {description: service → cpus and memory_mib (0 is no limit), type: dict, required: true}
+  gpus: {description: "who → all, a number or a list of GPUs", type: dict, required: true}
 """
 
 
@@ -43,6 +44,7 @@ def main() -> None:
             "memory_mib": {"type": "int", "required": True},
             "disk_gib": {"type": "int", "required": True},
             "limits": {"type": "dict", "required": True},
+            "gpus": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )

@@ -41,10 +41,12 @@ options:
   base: {description: reference that the base image starts from, type: str, default: ""}
   packages: {description: section of the settings, type: dict, default: {}}
   extra_ca: {description: "file name → PEM", type: dict, default: {}}
+  revision: {description: "commit, for a label; empty: none", type: str, default: ""}
   published: {description: "local reference → reference in a registry", type: dict, default: {}}
 """
 
 MISSING = re.compile(r"No such (?:image|object): (\S+)")
+REVISION = "org.opencontainers.image.revision"
 FOLLOW_S = 2.0  # how long one call of `follow` waits for news
 PULL_S = 600
 APT_INSTALL = [
@@ -247,6 +249,22 @@ def waves(tree: Path, names: list[str]) -> list[list[str]]:
     return split
 
 
+def present_parents(tree: Path, targets: dict[str, list[str]], wanted: list[str]) -> list[str]:
+    """Return what makes a target start from the image of another that is there already.
+
+    BuildKit would make it anew where its cache is gone, and children of unlike parents come out.
+    """
+    described = json.loads((tree / "docker-bake.json").read_text(encoding="utf-8"))["target"]
+    arguments = []
+    for name in wanted:
+        for context, source in described[name].get("contexts", {}).items():
+            kind, _, other = source.partition(":")
+            if kind == "target" and other not in wanted:
+                image = f"docker-image://{targets[other][0]}"
+                arguments.append(f"--set={name}.contexts.{context}={image}")
+    return arguments
+
+
 def build(tree: Path, given: dict[str, Any], need: dict[str, list[str]]) -> list[str]:
     """Pull, bootstrap and build what is missing; return the changes."""
     changes = []
@@ -268,6 +286,10 @@ def build(tree: Path, given: dict[str, Any], need: dict[str, list[str]]) -> list
             for key, value in proxies(given["packages"]).items()
             for name in (key, key.upper())
         ]
+        if given["revision"]:
+            # Outside of docker-bake.json: a commit must change neither tree nor tags.
+            arguments.append(f"--set=*.labels.{REVISION}={given['revision']}")
+        arguments += present_parents(tree, given["targets"], need["build"])
         bake = ["docker", "buildx", "bake", "--file", "docker-bake.json", "--progress", "plain"]
         for wave in waves(tree, need["build"]):
             say(f"building {', '.join(wave)}")
@@ -293,6 +315,7 @@ def main() -> None:
             "base": {"type": "str", "default": ""},
             "packages": {"type": "dict", "default": {}},
             "extra_ca": {"type": "dict", "default": {}},
+            "revision": {"type": "str", "default": ""},
             "published": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,

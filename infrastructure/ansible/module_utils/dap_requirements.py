@@ -196,6 +196,50 @@ def the_size(cores_needed: int, memory_needed: int, limits: dict[str, Any]) -> I
             yield finding("problem", "limits", what, remedy)
 
 
+def graphics() -> list[tuple[int | None, str]]:
+    """Return index and UUID of each GPU that NVIDIA's driver shows; a part of one has no index.
+
+    Raises CommandError when nvidia-smi is not there.
+    """
+    listed = run(["nvidia-smi", "-L"], timeout_s=30)
+    if listed.returncode:
+        return []
+    whole = re.findall(r"^GPU (\d+):.*\(UUID: (GPU-[^)]+)\)", listed.stdout, re.MULTILINE)
+    parts = re.findall(r"^\s+MIG .*\(UUID: (MIG-[^)]+)\)", listed.stdout, re.MULTILINE)
+    return [*((int(index), uuid) for index, uuid in whole), *((None, uuid) for uuid in parts)]
+
+
+def the_gpus(asked: dict[str, Any]) -> Iterator[Finding]:
+    """Judge what is asked for (who → `all`, a number or a list of indices or UUIDs)."""
+    if not asked:
+        return
+    try:
+        found = graphics()
+    except CommandError:
+        found = []
+    count = sum(index is not None for index, _ in found)
+    names = {name for index, uuid in found for name in (str(index), uuid) if name != "None"}
+    remedy = "lower gpus in platform.yml, or use a machine with more"
+    if not found:
+        remedy = "leave gpus out of platform.yml, or use a machine with NVIDIA's GPU and driver"
+    shown = f"{count} there" if found else "none there that NVIDIA's driver shows"
+    enough = True
+    for who, gpus in sorted(asked.items()):
+        if isinstance(gpus, list):
+            missing = [str(each) for each in gpus if str(each) not in names]
+            what = f"{who}: gpus: no GPU {', '.join(missing)}; {shown}" if missing else ""
+        elif gpus == "all":
+            what = "" if found else f"{who}: gpus: asks for all GPUs, {shown}"
+        else:
+            plural = "GPU" if gpus == 1 else "GPUs"
+            what = "" if gpus <= count else f"{who}: gpus: asks for {gpus} {plural}, {shown}"
+        if what:
+            enough = False
+            yield finding("problem", "gpu", what, remedy)
+    if enough:
+        yield finding("ok", "gpu", f"{shown}, enough for {', '.join(sorted(asked))}")
+
+
 def the_directory(directory: str, owner: str) -> Iterator[Finding]:
     """Judge whose platform the tree is."""
     if owner_of(directory) not in ("", owner):
@@ -280,6 +324,7 @@ def examine(arguments: dict[str, Any], docker: dict[str, Any]) -> list[Finding]:
     return [
         *the_system(),
         *the_size(given["cores"], given["memory_mib"], given["limits"]),
+        *the_gpus(given["gpus"]),
         *the_directory(given["directory"], given["owner"]),
         *the_disks(given["directory"], docker.get("root") or DOCKER_ROOT, given["disk_gib"]),
         *the_ports(given["project"], given["address"], given["ports"], docker["running"]),

@@ -31,6 +31,16 @@ class RefusedError(Exception):
     """The call is not allowed; the message says why."""
 
 
+def device_requests(gpus: int | str | list[int | str]) -> list[dict[str, Any]]:
+    """Return the engine's `DeviceRequests` for GPUs as the settings ask for them."""
+    if not gpus:
+        return []
+    request: dict[str, Any] = {"Driver": "nvidia", "Capabilities": [["gpu"]]}
+    if isinstance(gpus, list):
+        return [{**request, "DeviceIDs": [str(each) for each in gpus]}]
+    return [{**request, "Count": -1 if gpus == "all" else gpus}]
+
+
 @dataclass
 class Policy:
     """The policy of one pipeline, and what it has made so far.
@@ -139,7 +149,8 @@ class Policy:
             if asked.get(key) is not None
         }
         # The engine's own copy of the output would not be masked. Services' is asked for.
-        log = "none" if asked.get("WorkingDir") else "json-file"
+        is_job = bool(asked.get("WorkingDir"))
+        log = "none" if is_job else "json-file"
         memory = size_in_bytes(self.limits.memory)
         return {
             **body,
@@ -157,6 +168,7 @@ class Policy:
                 "NanoCpus": int(self.limits.cpus * 1e9),
                 "PidsLimit": self.limits.pids,
                 "OomScoreAdj": OOM_SCORE,
+                "DeviceRequests": device_requests(self.limits.gpus) if is_job else [],
                 "LogConfig": {"Type": log, "Config": {"max-size": "10m"} if log != "none" else {}},
             },
             "NetworkingConfig": {"EndpointsConfig": {network: endpoint}},

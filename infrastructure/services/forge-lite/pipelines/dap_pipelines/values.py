@@ -21,11 +21,15 @@ FIRST_UID = 20000
 
 @dataclass(frozen=True)
 class JobLimits:
-    """What one container of a job may take: memory as in Compose (4g), CPUs, processes."""
+    """What one container of a job may take: memory as in Compose (4g), CPUs, processes.
+
+    `gpus`: 0, `all`, a number, or a list of indices or UUIDs.
+    """
 
     memory: str
     cpus: float
     pids: int
+    gpus: int | str | list[int | str] = 0
 
 
 @dataclass(frozen=True)
