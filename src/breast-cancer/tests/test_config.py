@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from breast_cancer.config import read_config
+from analysis.config import read_config
 
 SHIPPED = Path(__file__).parent.parent / "config.toml"
 

@@ -1,4 +1,4 @@
-from breast_cancer.load import TARGET, content_version, read_source
+from analysis.load import TARGET, content_version, read_source
 
 
 def test_source_is_whole() -> None:

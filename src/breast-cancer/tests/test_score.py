@@ -1,6 +1,6 @@
 import pytest
 
-from breast_cancer.score import beats
+from analysis.score import beats
 
 
 @pytest.mark.parametrize(

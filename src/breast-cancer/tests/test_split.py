@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from breast_cancer.config import Split
-from breast_cancer.load import TARGET
-from breast_cancer.split import split
+from analysis.config import Split
+from analysis.load import TARGET
+from analysis.split import split
 
 SETTINGS = Split(validation_share=0.2, test_share=0.2, seed=1)
 

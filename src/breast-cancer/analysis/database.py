@@ -7,10 +7,14 @@ import pandas as pd
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+# PostgreSQL cuts longer names off, and with the end the version.
+LONGEST_NAME = 63
+
 
 def table_name(name: str, version: str) -> str:
-    """Return the table that holds a version of a data set."""
-    return f"{name}_{version}"
+    """Return the table that holds a version of an analysis' data."""
+    start = name.replace("-", "_")[: LONGEST_NAME - 1 - len(version)]
+    return f"{start}_{version}"
 
 
 def store(

@@ -14,11 +14,11 @@ from mlflow.utils.time import get_current_time_millis
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import log_loss
 
-from breast_cancer.config import Config
-from breast_cancer.database import fetch, table_name
-from breast_cancer.score import judge
-from breast_cancer.split import Part, split
-from breast_cancer.tracking import run_name, run_tags
+from analysis.config import Config
+from analysis.database import fetch, table_name
+from analysis.score import judge
+from analysis.split import Part, split
+from analysis.tracking import run_name, run_tags
 
 
 def losses(model: GradientBoostingClassifier, part: Part) -> list[float]:
@@ -53,8 +53,9 @@ def steps(curves: dict[str, list[float]], model: ModelInfo) -> list[Metric]:
 def main(config: Config) -> None:
     """Train on the version in DATA_VERSION and tell the next job the id of the run."""
     data_version = os.environ["DATA_VERSION"]
+    table = table_name(config.name, data_version)
     with psycopg.connect() as connection:
-        data = fetch(connection, table_name(config.data_name, data_version))
+        data = fetch(connection, table)
     parts = split(data, config.split)
 
     model = GradientBoostingClassifier(**config.model)
@@ -65,7 +66,8 @@ def main(config: Config) -> None:
     }
     scores = judge(model, parts.test)
 
-    with mlflow.start_run(run_name=run_name(), tags=run_tags(data_version)) as run:
+    name, tags = run_name(config.name), run_tags(data_version, table)
+    with mlflow.start_run(run_name=name, tags=tags) as run:
         # The model comes first: figures then name it, instead of being looked up for it one by one.
         logged = mlflow.sklearn.log_model(
             model,

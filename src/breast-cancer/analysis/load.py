@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 from sklearn.datasets import load_breast_cancer
 
-from breast_cancer.config import Config
-from breast_cancer.database import store, table_name
+from analysis.config import Config
+from analysis.database import store, table_name
 
 TARGET = "malignant"
 
@@ -41,7 +41,7 @@ def main(config: Config) -> None:
     """Load the data and tell the next job its version."""
     columns, rows = read_source()
     version = content_version(columns, rows)
-    table = table_name(config.data_name, version)
+    table = table_name(config.name, version)
     with psycopg.connect() as connection:
         written = store(connection, table, columns, rows)
     print(f"{table}: {len(rows)} rows {'written' if written else 'were there already'}")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from breast_cancer.config import Split
-from breast_cancer.load import TARGET
+from analysis.config import Split
+from analysis.load import TARGET
 
 
 @dataclass(frozen=True)

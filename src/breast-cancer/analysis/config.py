@@ -19,10 +19,9 @@ class Split:
 class Config:
     """`model` are the arguments of scikit-learn's GradientBoostingClassifier."""
 
-    data_name: str
+    name: str
     split: Split
     model: dict[str, Any]
-    registry_name: str
 
 
 def read_config(path: Path) -> Config:
@@ -32,9 +31,4 @@ def read_config(path: Path) -> Config:
         KeyError, TypeError: a key is missing or unknown.
     """
     data = tomllib.loads(path.read_text(encoding="utf-8"))
-    return Config(
-        data_name=data["data"]["name"],
-        split=Split(**data["split"]),
-        model=data["model"],
-        registry_name=data["registry"]["name"],
-    )
+    return Config(name=data["name"], split=Split(**data["split"]), model=data["model"])

@@ -7,10 +7,10 @@ import psycopg
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
-from breast_cancer.config import Config
-from breast_cancer.database import fetch, table_name
-from breast_cancer.score import beats, judge
-from breast_cancer.split import split
+from analysis.config import Config
+from analysis.database import fetch, table_name
+from analysis.score import beats, judge
+from analysis.split import split
 
 ALIAS = "champion"
 _THERE = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -33,9 +33,9 @@ def champion_loss(config: Config, data_version: str) -> float:
 
     It is computed anew: its own run may have been judged by other data or another split.
     """
-    model = mlflow.sklearn.load_model(f"models:/{config.registry_name}@{ALIAS}")
+    model = mlflow.sklearn.load_model(f"models:/{config.name}@{ALIAS}")
     with psycopg.connect() as connection:
-        data = fetch(connection, table_name(config.data_name, data_version))
+        data = fetch(connection, table_name(config.name, data_version))
     return judge(model, split(data, config.split).test)["test_log_loss"]
 
 
@@ -43,9 +43,9 @@ def main(config: Config) -> None:
     """Compare the model of the run in RUN_ID with the champion."""
     client = mlflow.MlflowClient()
     run = client.get_run(os.environ["RUN_ID"])
-    ensure_registered_model(client, config.registry_name)
+    ensure_registered_model(client, config.name)
     champion = None
-    if ALIAS in client.get_registered_model(config.registry_name).aliases:
+    if ALIAS in client.get_registered_model(config.name).aliases:
         champion = champion_loss(config, run.data.tags["data_version"])
     challenger = run.data.metrics["test_log_loss"]
     print(f"test log loss: {challenger:.6f}, champion: {champion or 'none yet'}")
@@ -53,6 +53,6 @@ def main(config: Config) -> None:
         print("the champion stays")
         return
     (model,) = run.outputs.model_outputs
-    registered = mlflow.register_model(f"models:/{model.model_id}", config.registry_name)
-    client.set_registered_model_alias(config.registry_name, ALIAS, registered.version)
-    print(f"{config.registry_name} version {registered.version} is the {ALIAS}")
+    registered = mlflow.register_model(f"models:/{model.model_id}", config.name)
+    client.set_registered_model_alias(config.name, ALIAS, registered.version)
+    print(f"{config.name} version {registered.version} is the {ALIAS}")

@@ -3,7 +3,7 @@
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from breast_cancer.split import Part
+from analysis.split import Part
 
 
 def judge(model: GradientBoostingClassifier, part: Part) -> dict[str, float]:
