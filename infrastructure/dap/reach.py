@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -119,6 +119,20 @@ def listen(
     return process
 
 
+def hand_over(host: Host, command: Sequence[str]) -> int:
+    """Run a command as root on a host with this process's input and outputs; its exit status.
+
+    Where they are a terminal, the command has one, too.
+    """
+    if host.address == "localhost":
+        line = [*_sudo(host), *command]
+    else:
+        terminal = ["-t"] if sys.stdin.isatty() else []
+        there = shlex.join([*_sudo(host), *command])
+        line = ["ssh", *terminal, "-o", f"ConnectTimeout={_CONNECT_S}", host.address, there]
+    return subprocess.run(line, check=False).returncode
+
+
 def each(hosts: Iterable[_H], question: Callable[[_H], _T]) -> list[_T]:
     """Ask all hosts at once; the answers in the hosts' order."""
     asked = list(hosts)
@@ -144,11 +158,16 @@ def ssh_user(address: str) -> str:
     return next((value for key, _, value in fields if key == "user"), "")
 
 
+def _sudo(host: Host) -> list[str]:
+    here = host.address == "localhost"
+    root = os.geteuid() == 0 if here else ssh_user(host.address) == "root"
+    return [] if root else ["sudo", "-n"]
+
+
 def _command(host: Host) -> list[str]:
+    sudo = _sudo(host)
     if host.address == "localhost":
-        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
         return [*sudo, interpreter(), "-I", "-c", _START]
-    sudo = [] if ssh_user(host.address) == "root" else ["sudo", "-n"]
     options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}"]
     there = shlex.join([*sudo, "/usr/bin/python3", "-I", "-c", _START])
     return ["ssh", *options, host.address, there]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -155,10 +154,9 @@ def other(platform: Platform, ports: list[int], tmp_path: Path) -> Path:
     root = tmp_path / "project"
     unwanted = shutil.ignore_patterns(".git", ".venv", ".dap", "vault.yml")
     shutil.copytree(platform.project.path, root, ignore=unwanted)
-    numbers = dict(zip(("http", "https", "ssh", "postgres"), ports[:4], strict=True))
+    numbers = dict(zip(platform.plan["settings"]["ports"], ports, strict=True))
     text = (root / "platform.yml").read_text()
     kept = [line for line in text.splitlines() if not line.startswith(("name:", "ports:"))]
     text = "\n".join([f"name: {OTHER}", f"ports: {numbers}", *kept, ""])
-    text = re.sub(r"ssh_port: \d+", f"ssh_port: {ports[4]}", text)
     (root / "platform.yml").write_text(text)
     return root

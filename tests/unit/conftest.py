@@ -145,7 +145,7 @@ services:
     volumes: ["{{ workspace.name }}-home:/home"]
     x-dap:
       routes: [{name: {{ workspace.name }}, port: 8888, auth: service}]
-      streams: [{name: {{ workspace.name }}, listen: {{ workspace.ssh_port }}, port: 2222}]
+      streams: [{name: {{ workspace.name }}, listen: {{ workspace.ssh_port or 2201 }}, port: 2222}]
       backup: [{{ workspace.name }}-home]
 {% endfor %}
 volumes:

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dap_host import CommandError, compose, output, run, tail
+from ansible.module_utils.dap_host import MAY_STOP, CommandError, compose, output, rests, run, tail
 
 DOCUMENTATION = """
 module: dap_content
@@ -34,6 +34,7 @@ options:
 
 INTERVAL_S = 0.5
 # End of a running container's status: (healthy), (unhealthy) or (health: starting).
+EXITED = re.compile(r"Exited \((\d+)\)")
 HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 
 
@@ -69,14 +70,18 @@ def run_task(directory: str, service: str, check: bool) -> list[str]:
 
 
 def unwell(project: str) -> dict[str, str]:
-    """Return service → state of those that don't run or are not (yet) healthy."""
+    """Return service → state of those that should run and don't, or are not (yet) healthy."""
     label = "label=com.docker.compose"
     filters = ["--filter", f"{label}.project={project}", "--filter", f"{label}.oneoff=False"]
     # Docker itself answers in a tenth of the time that Compose takes for the same.
-    line = '{{.Label "com.docker.compose.service"}} {{.State}} {{.Status}}'
+    line = '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Status}}'
+    line += f'\t{{{{.Label "{MAY_STOP}"}}}}'
     listing = output(["docker", "ps", "--all", *filters, "--format", line])
     found = {}
-    for service, state, status in (each.split(" ", 2) for each in listing.splitlines()):
+    for service, state, status, may_stop in (each.split("\t") for each in listing.splitlines()):
+        exited = EXITED.match(status)
+        if rests(state, int(exited[1]) if exited else -1, bool(may_stop)):
+            continue
         health = HEALTH.search(status)
         if state != "running" or (health and health[1] != "healthy"):
             found[service] = health[1] if health else state

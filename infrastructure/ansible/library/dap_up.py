@@ -3,11 +3,21 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dap_host import CommandError, compose, json_lines, output, run, tail
+from ansible.module_utils.dap_host import (
+    MAY_STOP,
+    CommandError,
+    compose,
+    json_lines,
+    output,
+    rests,
+    run,
+    tail,
+)
 
 DOCUMENTATION = """
 module: dap_up
@@ -19,6 +29,7 @@ options:
 """
 
 LABEL = "com.docker.compose"
+EXITED = re.compile(r"Exited \((\d+)\)")
 
 
 def labels(container: dict[str, Any]) -> dict[str, str]:
@@ -27,7 +38,10 @@ def labels(container: dict[str, Any]) -> dict[str, str]:
 
 
 def containers(project: str) -> dict[str, dict[str, Any]]:
-    """Return service → id, state and configuration hash of the project's containers."""
+    """Return service → id, state and configuration hash of the project's containers.
+
+    One that rests is stopped because that was wanted.
+    """
     filters = [
         "--filter",
         f"label={LABEL}.project={project}",
@@ -38,9 +52,12 @@ def containers(project: str) -> dict[str, dict[str, Any]]:
     found = {}
     for container in json_lines(listing):
         label = labels(container)
+        exited = EXITED.match(container["Status"])
+        status = int(exited[1]) if exited else -1
         found[label.get(f"{LABEL}.service", container["Names"])] = {
             "id": container["ID"],
             "running": container["State"] == "running",
+            "rests": rests(container["State"], status, MAY_STOP in label),
             "hash": label.get(f"{LABEL}.config-hash", ""),
         }
     return found
@@ -61,6 +78,8 @@ def expected(before: dict[str, dict[str, Any]], hashes: dict[str, str]) -> list[
     for service, digest in sorted(hashes.items()):
         if service not in before:
             changes.append(f"create {service}")
+        elif before[service]["rests"]:
+            continue
         elif before[service]["hash"] != digest:
             changes.append(f"recreate {service}")
         elif not before[service]["running"]:
@@ -98,11 +117,12 @@ def main() -> None:
             changes = expected(before, wanted(directory, module.params["compose"]))
             module.exit_json(changed=bool(changes), changes=changes)
         # Images are there by now: one that is missing is a mistake to show, not to hide by a pull.
-        up = run(
-            compose(
-                directory, "up", "--detach", "--remove-orphans", "--no-build", "--pull", "never"
-            )
-        )
+        command = ["up", "--detach", "--remove-orphans", "--no-build", "--pull", "never"]
+        resting = {service for service, container in before.items() if container["rests"]}
+        if resting:
+            planned = output(compose(directory, "config", "--services")).split()
+            command += sorted(set(planned) - resting)
+        up = run(compose(directory, *command))
         if up.returncode:
             module.fail_json(
                 msg=f"docker compose up: {tail(up.stderr, 5)}",

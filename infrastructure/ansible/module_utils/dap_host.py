@@ -11,6 +11,7 @@ from typing import Any
 # Docker's client must not read a person's configuration: a deploy looks the same for everybody.
 CLIENT_ENVIRONMENT = {"DOCKER_CLI_HINTS": "false", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 OWNER = "owner"
+MAY_STOP = "dap.may-stop"  # label: with exit status 0 the container is stopped as somebody wanted
 
 
 class CommandError(Exception):
@@ -74,6 +75,11 @@ def compose(directory: str, *arguments: str, file: str | None = None) -> list[st
         "docker", "compose", "--project-directory", directory,
         "--file", file or str(Path(directory, "compose.yml")), *arguments,
     ]  # fmt: skip
+
+
+def rests(state: str, exit_status: int, may_stop: bool) -> bool:
+    """Tell whether a container is stopped because that was wanted: a deploy leaves it so."""
+    return may_stop and state == "exited" and exit_status == 0
 
 
 def owner_of(directory: str) -> str:

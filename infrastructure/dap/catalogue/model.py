@@ -47,12 +47,33 @@ class Route(_Model):
     registry: RegistryLogin | None = None
 
 
+class SshServer(_Model):
+    """An SSH server that people log in to as `user`; `host_key` names the secret that is its key.
+
+    `jump`: the way to the services of its host that describe an `SshEntry`.
+    """
+
+    user: str
+    host_key: str
+    jump: bool = False
+
+
 class Stream(_Model):
-    """A plain TCP port that the proxy passes on."""
+    """A plain TCP port that the proxy passes on; `ssh` where an SSH server answers."""
 
     name: Label
     listen: Port
     port: Port
+    ssh: SshServer | None = None
+
+
+class SshEntry(_Model):
+    """An SSH server inside the platform, for `people` (names of users) to reach by the jump."""
+
+    user: str
+    port: Port
+    host_key: str
+    people: tuple[str, ...]
 
 
 class Metrics(_Model):
@@ -108,7 +129,11 @@ class ServiceOptions(_Model):
     entry: bool = False
     task: bool = False
     backup: tuple[str, ...] = ()
+    gpus: int | Literal["all"] | tuple[int | str, ...] = 0
     metrics: Metrics | None = None
+    ssh: SshEntry | None = None
+    may_stop: bool = False  # it ends with exit status 0 where that is wanted, and stays so
+    reproduce: tuple[str, ...] = ()  # command that runs a job of an earlier commit again
     exceptions: dict[str, Reason] = {}
 
 
@@ -128,7 +153,8 @@ class EnvironmentOptions(_Model):
     """`environment.yml`: what an environment starts from, what a workspace of it needs and serves.
 
     `cpus` counts processors, `memory` is a Compose size such as `4g`: the least a workspace gets.
-    Without the key `route`, it is the parent's.
+    Without the key `route`, it is the parent's. `always`: the platform needs it, whatever the
+    settings name.
     """
 
     parent: Label = "base"
@@ -136,3 +162,4 @@ class EnvironmentOptions(_Model):
     cpus: Annotated[float, Field(gt=0)] | None = None
     memory: Memory | None = None
     route: EnvironmentRoute | None = None
+    always: bool = False

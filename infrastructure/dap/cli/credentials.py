@@ -13,16 +13,13 @@ if TYPE_CHECKING:
     from dap.plan import Plan
     from dap.settings import Settings, User
 
-# The account inside every workspace.
-_WORKSPACE_ACCOUNT = "analyst"
-
 
 @dataclass(frozen=True)
 class Credentials:
     """What one person needs.
 
     `pages` is title to URL; `connect` is what services say of how to connect, title to lines to
-    copy; `workspaces` is name to SSH command.
+    copy; `workspaces` is name to SSH command, as with the files of `dap ssh-config`.
     """
 
     user: str
@@ -96,7 +93,6 @@ def _secrets(root: Path, settings: Settings) -> dict[str, str]:
 
 
 def _credentials(plan: Plan, user: User, secrets: dict[str, str]) -> Credentials:
-    settings = plan.settings
     return Credentials(
         user=user.name,
         password=secrets[f"users/{user.name}/password"],
@@ -107,9 +103,9 @@ def _credentials(plan: Plan, user: User, secrets: dict[str, str]) -> Credentials
             for way in folder.options.connect
         },
         workspaces={
-            workspace.name: f"ssh -p {workspace.ssh_port} {_WORKSPACE_ACCOUNT}@{settings.domain}"
-            for workspace in settings.workspaces
-            if workspace.owner == user.name
+            service.name: f"ssh {service.name}"
+            for service in plan.services
+            if service.ssh and user.name in service.ssh.people
         },
     )
 

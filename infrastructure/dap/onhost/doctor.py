@@ -46,10 +46,15 @@ def main(arguments: dict[str, Any]) -> None:
     ]
     plan = facts["plan"]
     if runs and plan is not None:
+        resting = {each["service"] for each in facts["containers"] if each["rests"]}
+        routes, streams = (
+            [each for each in plan[kind] if each["service"] not in resting]
+            for kind in ("routes", "streams")
+        )
         checks += [
             lambda: platform.trust(given["project"], given["certificate"], given["registry"]),
-            lambda: platform.routes(plan["routes"], plan["host"]),
-            lambda: platform.streams(plan["streams"], plan["host"], given["reach"]),
+            lambda: platform.routes(routes, plan["host"]),
+            lambda: platform.streams(streams, plan["host"], given["reach"]),
         ]
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
         found = [each for part in pool.map(guarded, checks) for each in part]

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.dap_host import MAY_STOP, rests
 from ansible.module_utils.dap_machine import ANCHORS
 from ansible.module_utils.dap_requirements import (
     DOCKER_ROOT,
@@ -20,7 +21,7 @@ from ansible.module_utils.dap_requirements import (
     left,
 )
 
-from dap.onhost import docker
+from dap.onhost import docker, logs
 
 CGROUPS = Path("/sys/fs/cgroup")
 # Long enough between two readings of the processor time for a figure of one percent.
@@ -124,6 +125,8 @@ def _container(
     state, host = detail["State"], detail["HostConfig"]
     health = state.get("Health") or {}
     checks = health.get("Log") or []
+    labels = detail["Config"]["Labels"]
+    resting = rests(state["Status"], state["ExitCode"], MAY_STOP in labels)
     cpu = None
     if began and ended and ended["at"] > began["at"]:
         cpu = (ended["cpu_ns"] - began["cpu_ns"]) / (ended["at"] - began["at"]) / 1e7
@@ -137,6 +140,8 @@ def _container(
         "health": health.get("Status", ""),
         "said": checks[-1]["Output"] if checks else "",
         "exit_status": state["ExitCode"],
+        "rests": resting,
+        "last_words": last_words(detail) if resting else "",
         "error": state.get("Error", ""),
         "out_of_memory": state.get("OOMKilled", False),
         "oom_kills": oom_kills(state["Pid"]) if state["Pid"] else None,
@@ -147,6 +152,12 @@ def _container(
         "memory_used": ended.get("memory"),
         "memory_limit": host["Memory"] or None,
     }
+
+
+def last_words(detail: dict[str, Any]) -> str:
+    """Return the last line that a container said."""
+    listed = {"Id": detail["Id"], "Labels": detail["Config"]["Labels"]}
+    return next((entry["text"] for entry in logs.said(listed, 0, 1)), "")
 
 
 def oom_kills(pid: int) -> int | None:

@@ -47,7 +47,7 @@ def _hosts(settings: Settings) -> list[HostView]:
     placed: dict[str, list[Workspace]] = {host.name: [] for host in settings.hosts}
     runners = [host.name for host in settings.hosts if "runner" in host.roles]
     for workspace in settings.workspaces if runners else ():
-        placed[_place(workspace.name, runners)].append(workspace)
+        placed[workspace.host or _place(workspace.name, runners)].append(workspace)
     return [
         HostView(
             name=host.name,
@@ -55,6 +55,7 @@ def _hosts(settings: Settings) -> list[HostView]:
             roles=tuple(host.roles),
             slots=host.slots,
             directory=settings.directory(host),
+            gpus=host.gpus,
             workspaces=tuple(placed[host.name]),
         )
         for host in settings.hosts
@@ -112,6 +113,8 @@ def _host_plan(
                 backup=tuple(
                     f"{settings.name}_{folder.name}-{volume}" for volume in service.options.backup
                 ),
+                ssh=service.options.ssh,
+                may_stop=service.options.may_stop,
             )
             for folder, service in pairs
         ),
@@ -162,4 +165,5 @@ def _streams(
             service=service.name,
             listen=stream.listen,
             port=stream.port,
+            ssh=stream.ssh,
         )

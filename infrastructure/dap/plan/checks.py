@@ -32,6 +32,13 @@ def check_settings(settings: Settings, catalogue: Catalogue) -> None:
         problems.append(
             settings.problem(("workspaces",), "have no host to run on", "a host with role runner")
         )
+    problems += [
+        settings.problem(
+            ("environments", index), "is no environment", choice(name, environments), name
+        )
+        for index, name in enumerate(settings.environments)
+        if name not in catalogue.environments
+    ]
     _refuse([*problems, *_too_small(settings, catalogue)])
 
 
@@ -69,6 +76,7 @@ def check_plan(plan: Plan) -> None:
         *_needs(plan),
         *_secrets(plan),
         *_routes(plan),
+        *_ssh(plan),
         *(problem for host in plan.hosts for problem in _host(plan, host)),
     ]
     if problems:
@@ -168,6 +176,26 @@ def _routes(plan: Plan) -> Iterable[str]:
         other = owner.setdefault(route.name, mine)
         if other != mine:
             yield f"{mine}: x-dap.routes: '{route.name}' is taken by {other}"
+
+
+def _ssh(plan: Plan) -> Iterable[str]:
+    known = secret_specs(plan)
+    for host in plan.hosts:
+        servers = [(stream.folder, stream.service, stream.ssh) for stream in host.streams]
+        entries = [(service.folder, service.name, service.ssh) for service in host.services]
+        for folder, service, ssh in [*servers, *entries]:
+            if ssh is not None and known.get(ssh.host_key) != "ssh-key":
+                yield (
+                    f"{folder}/compose.yml: services.{service}: x-dap: ssh: host_key: "
+                    f"'{ssh.host_key}' is no secret of kind ssh-key"
+                )
+        jumps = [stream for stream in host.streams if stream.ssh and stream.ssh.jump]
+        waiting = [service for service in host.services if service.ssh]
+        if len(jumps) != 1 and (waiting or jumps):
+            yield (
+                f"host {host.host.name}: {len(jumps)} streams with ssh: {{jump: true}} "
+                f"for {', '.join(service.name for service in waiting) or 'nothing'}; one is needed"
+            )
 
 
 def _host(plan: Plan, host: HostPlan) -> Iterable[str]:

@@ -24,6 +24,12 @@ def base_context(
         "port_suffix": port_suffix(settings),
         "environment": images.environment,
         "environment_route": lambda name: environment_route(catalogue, name),
+        "environment_contents": catalogue.environment_contents,
+        "base_images": {
+            "content": catalogue.base_content,
+            "base": images.base.reference,
+            "builder": images.builder.reference,
+        },
         "environments": {name: image.reference for name, image in images.environments.items()},
         "image": lambda name: f"dap/{name}",
     }

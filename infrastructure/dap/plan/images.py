@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dap.catalogue import Catalogue, ComposeService, EnvironmentFolder, HostedFolder
-from dap.catalogue.folders import digest_of_files
 from dap.errors import InputError
+from dap.files import digest_of_files
 from dap.settings import Settings
 
 _TAG_DIGITS = 12
+_OCI = "org.opencontainers.image"
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is built on the host; `contexts` are named build contexts."""
+    """An image that is built on the host; `contexts` are named build contexts.
+
+    `labels` are no part of the tag: they say what an image is, not what is in it. `locked` is the
+    image in the platform's registry that a pipeline built of it: environments/NAME@sha256:DIGEST.
+    """
 
     name: str
     reference: str
@@ -27,6 +32,8 @@ class Image:
     dockerfile: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    locked: str = ""
 
 
 class Images:
@@ -54,22 +61,29 @@ class Images:
         }
         for name in catalogue.environments:
             self._add_environment(name, ())
+        self._offered = self._with_parents(
+            [
+                *settings.environments,
+                *(each.environment for each in settings.workspaces),
+                *(name for name, each in catalogue.environments.items() if each.options.always),
+            ]
+        )
 
     def environment(self, name: str) -> str:
         """Return the reference of an environment's image.
 
         Raises:
-            InputError: there is no such environment.
+            InputError: there is no such environment, or the settings do not ask for it.
         """
-        if name not in self._environments:
-            known = ", ".join(self._environments) or "none"
-            raise InputError(f"no environment '{name}'; there are: {known}")
+        if name not in self._offered:
+            known = ", ".join(self._offered) or "none"
+            raise InputError(f"no environment '{name}' in the settings; there are: {known}")
         return self._environments[name].reference
 
     @property
     def environments(self) -> Mapping[str, Image]:
-        """All environments by name."""
-        return self._environments
+        """What the settings, workspaces and the platform itself name, and its parents, by name."""
+        return self._offered
 
     def overridden(self, image: Image) -> bool:
         """Whether the settings give another reference, so that nothing is to be built."""
@@ -127,6 +141,14 @@ class Images:
             return built[name].reference
         return reference
 
+    def _with_parents(self, names: Iterable[str]) -> dict[str, Image]:
+        wanted: set[str] = set()
+        for name in names:
+            while name in self._environments and name not in wanted:
+                wanted.add(name)
+                name = self._catalogue.environments[name].options.parent
+        return {name: self._environments[name] for name in sorted(wanted)}
+
     def _add_environment(self, name: str, children: tuple[str, ...]) -> Image:
         if name in self._environments:
             return self._environments[name]
@@ -149,6 +171,12 @@ class Images:
             known = ", ".join(["base", *self._catalogue.environments])
             raise InputError(f"{where}: parent: no environment '{parent_name}'; allowed: {known}")
         tag = _tag(folder.digest, parent.reference, self.builder.reference)
+        locked = self._catalogue.lock.get(name)
+        content = self._catalogue.environment_contents[name]
+        if locked is not None and locked.content != content:
+            locked = None
+        if locked is not None:
+            tag = content
         image_name = f"environment-{name}"
         self.names.add(image_name)
         image = Image(
@@ -156,6 +184,12 @@ class Images:
             reference=self._reference(image_name, tag),
             context=f"environments/{name}",
             contexts={**self._common, "parent": source},
+            labels={
+                f"{_OCI}.title": f"environments/{name}",
+                f"{_OCI}.description": folder.options.description,
+                f"{_OCI}.version": tag,
+            },
+            locked=locked.image if locked else "",
         )
         self._environments[name] = image
         return image

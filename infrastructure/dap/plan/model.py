@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dap.catalogue import Catalogue, HostedFolder
-from dap.catalogue.model import Metrics, PortalEntry, RegistryLogin
+from dap.catalogue.model import Metrics, PortalEntry, RegistryLogin, SshEntry, SshServer
 from dap.plan.images import Image, Images
-from dap.settings import Settings, Workspace
+from dap.settings import Gpus, Settings, Workspace
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class HostView:
     roles: tuple[str, ...]
     slots: int
     directory: str
+    gpus: Gpus
     workspaces: tuple[Workspace, ...]
 
 
@@ -53,6 +54,7 @@ class Stream:
     service: str
     listen: int
     port: int
+    ssh: SshServer | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Service:
     task: bool
     metrics: Metrics | None
     backup: tuple[str, ...]
+    ssh: SshEntry | None = None
+    may_stop: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dap.render.values import Values
 
 PLATFORM_LABEL = "dap.platform"
 CONFIG_LABEL = "dap.config"
+MAY_STOP_LABEL = "dap.may-stop"
 NETWORKS = ("internal", "edge")
 _DEFAULTS: Mapping[str, Any] = {
     "restart": "unless-stopped",
@@ -117,9 +118,13 @@ class _Project:
             # A name of ours on a public registry would be somebody else's image.
             out["pull_policy"] = "never"
         out |= {**_DEFAULTS, **service.keys}
+        if options.may_stop:
+            out["restart"] = "on-failure"
         if out["read_only"]:
             out.setdefault("tmpfs", ["/tmp"])  # noqa: S108  inside the container
         self._limits(service.name, out)
+        if options.gpus:
+            out["deploy"] = {"resources": {"reservations": {"devices": [_gpus(options.gpus)]}}}
         if service.networks:
             out["networks"] = list(service.networks)
         if options.entry:
@@ -139,6 +144,8 @@ class _Project:
             out["secrets"].append({"source": source, "target": name})
             mounted[path] = self.files[path]
         out["labels"] = {**_labels(service), **self.label}
+        if options.may_stop:
+            out["labels"][MAY_STOP_LABEL] = "true"
         if mounted:
             out["labels"][CONFIG_LABEL] = self._digest(mounted)
         described = options.model_dump(mode="json", exclude_defaults=True)
@@ -210,6 +217,14 @@ class _Project:
                 content = hashlib.sha256(file.content).hexdigest()
             digest.update(f"{path}\0{content}\0".encode())
         return digest.hexdigest()[:16]
+
+
+def _gpus(wanted: int | str | Iterable[int | str]) -> dict[str, Any]:
+    """Return the devices that Compose reserves for `all`, a number or a list of GPUs."""
+    one = {"driver": "nvidia", "capabilities": ["gpu"]}
+    if isinstance(wanted, int | str):
+        return {**one, "count": wanted}
+    return {**one, "device_ids": [str(each) for each in wanted]}
 
 
 def _build(image: Image) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def _target(image: Image) -> dict[str, Any]:
         "target": image.target,
         "args": dict(image.args),
         "contexts": dict(image.contexts),
+        "labels": dict(image.labels),
     }
     return {
         "context": image.context,

@@ -11,9 +11,10 @@ from dap.settings.models import (
     Workspace,
 )
 from dap.settings.problem import Problem, SettingsError, choice, refusal
-from dap.settings.types import memory_bytes
+from dap.settings.types import Gpus, duration_seconds, memory_bytes
 
 __all__ = [
+    "Gpus",
     "Host",
     "Limits",
     "Problem",
@@ -24,6 +25,7 @@ __all__ = [
     "User",
     "Workspace",
     "choice",
+    "duration_seconds",
     "load",
     "memory_bytes",
     "refusal",

@@ -37,6 +37,7 @@ class Checks:
         self._names()
         self._ssh_keys()
         self._members()
+        self._environments()
         self._hosts()
         self._workspaces()
         self._ports()
@@ -124,6 +125,13 @@ class Checks:
         for path, owner in self._texts("workspaces", key="owner"):
             self._known(path, owner, users, "is no user")
 
+    def _environments(self) -> None:
+        listed = self.data.get("environments")
+        names = enumerate(listed if isinstance(listed, list) else [])
+        self._once(
+            ((("environments", index), name) for index, name in names), "is already listed at", repr
+        )
+
     def _hosts(self) -> None:
         services = []
         for here, host in self._entries("hosts"):
@@ -156,6 +164,22 @@ class Checks:
         first = next(self._entries("workspaces"), None)
         if first and roles and not runs:
             self._add(("hosts",), "has no host with the role runner, which workspaces need")
+        runners = []
+        for _, host in self._entries("hosts"):
+            listed = host.get("roles", ["runner"])
+            if isinstance(listed, list) and "runner" in listed:
+                runners.append(str(host.get("name")))
+        for path, name in self._texts("workspaces", key="host"):
+            if runners:
+                self._known(path, name, runners, "is no host with the role runner")
+        for here, workspace in self._entries("workspaces"):
+            listed = workspace.get("volumes")
+            names = listed if isinstance(listed, list) else []
+            self._once(
+                (((*here, "volumes", index), name) for index, name in enumerate(names)),
+                "is already listed at",
+                repr,
+            )
 
     def _ports(self) -> None:
         first: dict[int, Path] = {}

@@ -12,8 +12,10 @@ from dap.settings.types import (
     Cpus,
     Directory,
     Domain,
+    Duration,
     Email,
     EmptyIfNone,
+    Gpus,
     HostAddress,
     ImageReference,
     IpAddress,
@@ -30,7 +32,6 @@ from dap.settings.types import (
 )
 
 Role = Literal["service", "runner"]
-_DEFAULT_SSH_PORT = 2201
 
 
 class Model(BaseModel):
@@ -61,6 +62,8 @@ class Ports(Section):
     """git over SSH."""
     postgres: Port = 5432
     """PostgreSQL with the analysts' data, over TLS."""
+    workspaces: Port = 2200
+    """SSH to all workspaces."""
 
 
 class Tls(Section):
@@ -120,6 +123,8 @@ class Host(Model):
     """Pipeline jobs that run at once."""
     directory: Directory = ""
     """Where the platform's files are; empty: /srv/dap/<platform name>."""
+    gpus: Gpus = 0
+    """GPUs of NVIDIA that each pipeline job gets: 0, all, a number, or a list of indices or UUIDs."""
 
 
 class Workspace(Model):
@@ -135,8 +140,16 @@ class Workspace(Model):
     """CPUs at most."""
     memory: Memory = "4g"
     """Memory at most."""
-    ssh_port: Port
-    """Port for SSH on `address`."""
+    gpus: Gpus = 0
+    """GPUs of NVIDIA that it gets: 0, all, a number, or a list of indices or UUIDs."""
+    host: Label | None = None
+    """Host that it runs on, one with the role runner. Left out: chosen by its name."""
+    volumes: list[Label] = Field(default_factory=list)
+    """Volumes that it shares with other workspaces of its host, at /volumes/NAME."""
+    idle_stop: Duration | None = None
+    """Stops after so long (90s, 30m, 8h, 2d) without SSH session, running kernel or terminal."""
+    ssh_port: Port | None = None
+    """Port for SSH to it alone, beside `ports.workspaces`. Left out: none."""
 
 
 class Store(Model):
@@ -216,6 +229,10 @@ def _one_project() -> list[Project]:
     return [Project(name="analysis")]
 
 
+def _python() -> list[Label]:
+    return ["python"]
+
+
 def _one_host() -> list[Host]:
     return [Host(name="local")]
 
@@ -228,7 +245,6 @@ def _one_workspace(data: dict[str, Any]) -> list[Workspace]:
             name=f"{owner}-python",
             owner=owner,
             environment="python",
-            ssh_port=_DEFAULT_SSH_PORT,
         )
     ]
 
@@ -250,6 +266,8 @@ class Settings(Section):
     """Everybody who has an account: exactly these."""
     projects: list[Project] = Field(default_factory=_one_project)
     """Projects of the analysts."""
+    environments: list[Label] = Field(default_factory=_python, min_length=1)
+    """Folders of `environments/` whose images jobs may use; workspaces bring their own and theirs."""
     hosts: list[Host] = Field(default_factory=_one_host, min_length=1)
     """Machines that the platform runs on."""
     workspaces: list[Workspace] = Field(default_factory=_one_workspace)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -23,6 +23,10 @@ _IMAGE = (
 # The labels of routes stand before the domain, and a whole name has at most 253 characters.
 _LONGEST_DOMAIN = 189
 _LEAST_MEMORY = 16 * 1024**2
+_MOST_GPUS = 64
+_DURATION = r"[1-9][0-9]{0,5}[smhd]"
+_LEAST_DURATION_S = 10
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 HIDDEN = "hidden"
@@ -39,6 +43,11 @@ def refuse(what: str, allowed: str, *, secret: bool = False) -> NoReturn:
 def memory_bytes(text: str) -> int:
     """Bytes of an amount such as `512m` or `4g` (powers of 1024, as Docker counts)."""
     return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def duration_seconds(text: str) -> int:
+    """Seconds of a duration such as `90s`, `30m`, `8h` or `2d`."""
+    return int(text[:-1]) * _SECONDS[text[-1]]
 
 
 def _matches(
@@ -118,6 +127,32 @@ def _cpus(value: float) -> float:
     return value
 
 
+def _gpus(value: object) -> object:
+    allowed = "0, all, a number of GPUs, or a list of indices or UUIDs, as [0, 1]"
+    if isinstance(value, list):
+        names = [str(each) for each in value]
+        if not value or not all(_gpu(each) for each in value):
+            refuse("is no list of GPUs", allowed)
+        if len(set(names)) < len(names):
+            refuse("names a GPU twice", allowed)
+    elif value != "all" and (type(value) is not int or not 0 <= value <= _MOST_GPUS):
+        refuse("is no number of GPUs", allowed)
+    return value
+
+
+def _gpu(value: object) -> bool:
+    """Whether it is an index or a UUID as nvidia-smi lists them."""
+    if type(value) is int:
+        return 0 <= value < _MOST_GPUS
+    return isinstance(value, str) and bool(re.fullmatch(r"(GPU|MIG)-[0-9a-f-]{1,60}", value))
+
+
+def _duration(value: str) -> str:
+    if duration_seconds(value) < _LEAST_DURATION_S:
+        refuse("is too short", f"{_LEAST_DURATION_S}s or more")
+    return value
+
+
 def _port(value: int) -> int:
     if not 1 <= value <= 65535:
         refuse("is no port", "1 to 65535")
@@ -193,6 +228,29 @@ Memory = Annotated[
 ]
 Cpus = Annotated[
     float, AfterValidator(_cpus), Field(json_schema_extra={"minimum": 0.05, "maximum": 1024})
+]
+Gpus = Annotated[
+    int | Literal["all"] | list[int | str],
+    BeforeValidator(_gpus),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": _MOST_GPUS},
+                {"const": "all", "type": "string"},
+                {
+                    "type": "array",
+                    "items": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
+            ]
+        }
+    ),
+]
+Duration = Annotated[
+    str,
+    *_matches(_DURATION, "is no duration", "a whole number and s, m, h or d, as 90s, 30m, 8h, 2d"),
+    _checked(_duration),
 ]
 Port = Annotated[
     int, AfterValidator(_port), Field(json_schema_extra={"minimum": 1, "maximum": 65535})

@@ -137,7 +137,7 @@ def _row(name: str, plan: Facts, planned: Facts | None, found: Facts | None, wel
     return Row(
         service=name,
         host=plan["host"],
-        state=there.get("state", "missing"),
+        state="stopped" if there.get("rests") else there.get("state", "missing"),
         # Of a container that does not run the engine tells the last it knew.
         health=there["health"] if there.get("state") == "running" else "",
         image=there.get("image", (planned or {}).get("image", "")),
@@ -166,6 +166,11 @@ def _of_service(
         yield "problem", "has no container", "make deploy"
         return
     state, health = found["state"], found["health"]
+    if found["rests"] and planned is not None:
+        lines = mask(found["last_words"]).strip()[:_SAID]
+        what = f"is stopped since {_ago(found['finished'], now)}" + (f": {lines}" if lines else "")
+        yield "ok", what, f"make workspace NAME={name} start"
+        return
     if state == "running":
         since = _ago(found["started"], now)
         if health == "starting":

@@ -16,6 +16,7 @@ from dap.engine.observe import Platform, docker
 from dap.plan import Service
 from dap.render import Renderer
 from dap.render.client import Client, Identity
+from dap.render.compose import MAY_STOP_LABEL
 from dap.settings import Settings
 
 from acceptance.commands import run
@@ -48,6 +49,17 @@ class Deployed(Platform):
     def services(self) -> list[Service]:
         """The services that are always up."""
         return [service for service in self.prepared.plan.services if not service.task]
+
+    @cached_property
+    def resting(self) -> set[str]:
+        """Services that are stopped because that was wanted."""
+        return {
+            name
+            for name, container in self.containers.items()
+            if MAY_STOP_LABEL in container["Config"]["Labels"]
+            and container["State"]["Status"] == "exited"
+            and container["State"]["ExitCode"] == 0
+        }
 
     @cached_property
     def compose(self) -> Mapping[str, Mapping[str, Any]]:

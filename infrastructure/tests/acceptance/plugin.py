@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,21 +29,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     platform = metafunc.config.stash[PLATFORM]
     plan = platform.prepared.plan
     if "service" in metafunc.fixturenames:
-        services = platform.services
-        metafunc.parametrize("service", services, ids=[service.name for service in services])
+        _each(metafunc, "service", [(one.name, one.name, one) for one in platform.services])
     if "route" in metafunc.fixturenames:
-        routes = plan.routes
-        metafunc.parametrize("route", routes, ids=[route.hostname for route in routes])
+        _each(metafunc, "route", [(one.hostname, one.service, one) for one in plan.routes])
     if "stream" in metafunc.fixturenames:
-        streams = plan.streams
-        metafunc.parametrize("stream", streams, ids=[stream.name for stream in streams])
+        _each(metafunc, "stream", [(one.name, one.service, one) for one in plan.streams])
     if "workspace" in metafunc.fixturenames:
         found = workspaces(platform)
         place = metafunc.definition.path.parent
         if place.name == ENVIRONMENT_TESTS:
             environment = place.parents[1].name
             found = [one for one in found if environment in one.environments]
-        metafunc.parametrize("workspace", found, ids=[one.name for one in found])
+        _each(metafunc, "workspace", [(one.name, one.name, one) for one in found])
+
+
+def _each(metafunc: pytest.Metafunc, name: str, found: Sequence[tuple[str, str, object]]) -> None:
+    """Give a test each of `found` (its id, its service, itself); skip what is to be stopped."""
+    resting = metafunc.config.stash[PLATFORM].resting
+    metafunc.parametrize(
+        name,
+        [
+            pytest.param(
+                one,
+                id=identifier,
+                marks=pytest.mark.skipif(
+                    service in resting,
+                    reason=f"is stopped as was wanted; make workspace NAME={service} start",
+                ),
+            )
+            for identifier, service, one in found
+        ],
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -171,7 +171,7 @@ def second_project(platform: Platform, directory: Path) -> Project:
     numbers = [each.getsockname()[1] for each in held]
     for each in held:
         each.close()
-    ports = dict(zip(("http", "https", "ssh", "postgres"), numbers[:4], strict=True))
+    ports = dict(zip(platform.plan["settings"]["ports"], numbers, strict=True))
     file = project.path / "platform.yml"
     kept = [
         line
@@ -179,5 +179,5 @@ def second_project(platform: Platform, directory: Path) -> Project:
         if not line.startswith(("name:", "domain:", "ports:"))
     ]
     text = "\n".join([f"name: {name}", f"domain: {project.domain}", f"ports: {ports}", *kept, ""])
-    file.write_text(re.sub(r"ssh_port: \d+", f"ssh_port: {numbers[4]}", text))
+    file.write_text(text)
     return project

@@ -130,8 +130,8 @@ def stays_open(platform: Platform, port: int) -> bool:
 
 def test_only_the_published_ports_are_open(platform: Platform) -> None:
     ports = platform.plan["settings"]["ports"]
-    workspaces = platform.plan["settings"]["workspaces"]
-    published = {*ports.values(), *(each["ssh_port"] for each in workspaces)}
+    published = {ports["http"], ports["https"]}
+    published |= {each["listen"] for each in platform.plan["streams"]}
     found = {port for port in range(1, 65536) if is_open(platform, port)}
     # What this machine itself listens with on all of its addresses is not the platform's.
     everywhere = {

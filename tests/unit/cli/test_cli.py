@@ -274,7 +274,6 @@ def test_credentials_of_one(dap: Dap, secrets: dict[str, str]) -> None:
     assert secrets["users/ada/password"] in done.stdout
     assert "https://app.dap.localhost" in done.stdout
     assert "app --url https://app.dap.localhost" in done.stdout
-    assert "ssh -p 2201 analyst@dap.localhost" in done.stdout
     told = [name for name, value in secrets.items() if value in done.stdout]
     assert told == ["users/ada/password"]
 

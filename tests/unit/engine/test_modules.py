@@ -223,14 +223,15 @@ class TestImages:
 class TestUp:
     module = load("dap_up")
     before = {  # noqa: RUF012
-        "same": {"id": "1", "running": True, "hash": "a"},
-        "other": {"id": "2", "running": True, "hash": "old"},
-        "stopped": {"id": "3", "running": False, "hash": "a"},
-        "gone": {"id": "4", "running": True, "hash": "a"},
+        "same": {"id": "1", "running": True, "rests": False, "hash": "a"},
+        "other": {"id": "2", "running": True, "rests": False, "hash": "old"},
+        "stopped": {"id": "3", "running": False, "rests": False, "hash": "a"},
+        "resting": {"id": "5", "running": False, "rests": True, "hash": "old"},
+        "gone": {"id": "4", "running": True, "rests": False, "hash": "a"},
     }
 
     def test_expected(self) -> None:
-        hashes = {"same": "a", "other": "new", "stopped": "a", "fresh": "a"}
+        hashes = {"same": "a", "other": "new", "stopped": "a", "resting": "a", "fresh": "a"}
         assert self.module.expected(self.before, hashes) == [
             "create fresh",
             "recreate other",

@@ -44,6 +44,8 @@ def container(**changes: Any) -> dict[str, Any]:
         "health": "healthy",
         "said": "",
         "exit_status": 0,
+        "rests": False,
+        "last_words": "",
         "error": "",
         "out_of_memory": False,
         "oom_kills": 0,
@@ -94,6 +96,23 @@ def test_all_is_well() -> None:
     assert (row.service, row.state, row.health, row.well) == ("app", "running", "healthy", True)
     assert row.addresses == ("https://app.test", "app.test:2201")
     assert [each.days for each in status.certificates] == [365, 365]
+
+
+def test_what_was_stopped_on_purpose_is_well() -> None:
+    resting = container(
+        state="exited",
+        rests=True,
+        last_words="stopped after 8h without use",
+        finished="2026-06-01T09:00:00Z",
+        image="dap/app:0",  # it is made anew when somebody starts it
+    )
+    status = judge(facts(resting), NOW)
+    (row,) = status.rows
+    assert (row.state, row.health, row.well) == ("stopped", "", True)
+    (finding,) = status.findings
+    assert (finding.level, finding.where) == ("ok", "app")
+    assert finding.what == "is stopped since 3 h: stopped after 8h without use"
+    assert finding.remedy == "make workspace NAME=app start"
 
 
 @pytest.mark.parametrize(

@@ -157,8 +157,8 @@ CASES = [
     # ports
     ("ports: {http: 0}", 1, "ports.http", "is no port", "1 to 65535"),
     ("ports: {ssh: 65536}", 1, "ports.ssh", "is no port", "1 to 65535"),
-    ("ports: {http: 443}", 1, "ports.https", "already the port of ports.http", "such as 2202"),
-    ("ports:\n  ssh: 2201", 1, "workspaces[0].ssh_port", "the port of ports.ssh on line 2", "2202"),
+    ("ports: {http: 443}", 1, "ports.https", "already the port of ports.http", "such as 2201"),
+    ("ports: {workspaces: 2222}", 1, "ports.workspaces", "the port of ports.ssh on line 1", "2201"),
     (
         f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, ssh_port: 5432}}",
         2,
@@ -175,11 +175,55 @@ CASES = [
         "already the port of workspaces[0].ssh_port on line 2",
         "such as 2202",
     ),
+    # workspaces
     (
-        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}}}",
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, host: loca}}",
         2,
-        "workspaces[0].ssh_port",
-        "is missing: Port for SSH",
+        "workspaces[0].host",
+        "is no host with the role runner",
+        "local",
+    ),
+    (
+        "hosts:\n  - {name: a, roles: [service]}\n  - {name: b, address: c, roles: [runner]}\n"
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, host: a}}",
+        5,
+        "workspaces[0].host",
+        "is no host with the role runner",
+        "b",
+    ),
+    (
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, idle_stop: 8}}",
+        2,
+        "workspaces[0].idle_stop",
+        "must be text",
+        "",
+    ),
+    (
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, idle_stop: 8 hours}}",
+        2,
+        "workspaces[0].idle_stop",
+        "is no duration",
+        "90s, 30m, 8h, 2d",
+    ),
+    (
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, idle_stop: 5s}}",
+        2,
+        "workspaces[0].idle_stop",
+        "is too short",
+        "10s or more",
+    ),
+    (
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, volumes: [Data]}}",
+        2,
+        "workspaces[0].volumes[0]",
+        "is no DNS label",
+        "",
+    ),
+    (
+        f"workspaces:\n  - {{name: one, owner: admin, {SPACE}, volumes: [data, data]}}",
+        2,
+        "workspaces[0].volumes[1]",
+        "already listed",
         "",
     ),
     # references
