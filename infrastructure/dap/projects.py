@@ -204,12 +204,16 @@ def copy_pattern(pattern: Path, target: Path, name: str, url: str) -> None:
     Raises:
         DapError: the pattern is missing or broken.
     """
-    from copier import run_copy  # loads slowly
+    from copier import run_copy  # load slowly
     from copier.errors import CopierError
+    from jinja2 import TemplateError
 
     try:
-        run_copy(str(pattern), target, data={"name": name, "url": url}, quiet=True)
-    except (CopierError, OSError, ValueError) as error:
+        with tempfile.TemporaryDirectory() as place:
+            # In the distribution it has links to the example, which copier does not follow.
+            plain = shutil.copytree(pattern, Path(place, "pattern"))
+            run_copy(str(plain), target, data={"name": name, "url": url}, quiet=True)
+    except (CopierError, TemplateError, OSError, ValueError) as error:
         raise DapError(f"{pattern}: can't be copied: {error}") from error
 
 

@@ -38,11 +38,13 @@ def test_rendered_for_its_name_the_pattern_is_the_example(tmp_path: Path) -> Non
 
 def test_all_but_what_bears_the_name_is_a_link_to_the_example() -> None:
     [folder] = (PATTERN / "project" / "src").iterdir()
-    plain = {path.name for path in folder.iterdir() if not path.is_symlink()}
+    found = [path for path in repository_files() if path.parent == folder]
+    plain = {path.name for path in found if not path.is_symlink()}
     assert plain == {f"{name}.pattern" for name in NAMED}
-    for path in folder.iterdir():
-        if path.is_symlink():
-            assert path.resolve() == EXAMPLE / path.name
+    links = [path for path in found if path.is_symlink()]
+    assert links
+    for path in links:
+        assert path.resolve() == EXAMPLE / path.name
     assert (PATTERN / "project" / ".gitlab-ci.yml").resolve() == ROOT / "template/.gitlab-ci.yml"
 
 
@@ -52,12 +54,12 @@ def test_a_project_is_whole_under_any_name(tmp_path: Path, name: str) -> None:
     found = files(folder)
     assert set(found) >= {".gitlab-ci.yml", ".gitignore", "README.md", f"src/{name}/README.md"}
     texts = "\n".join(text.decode() for text in found.values())
-    assert "[[" not in texts
+    assert "@[" not in texts
     assert "breast-cancer" not in texts
     config = tomllib.loads(found[f"src/{name}/config.toml"].decode())
     assert config["name"] == name
     jobs = yaml.safe_load(found[f"src/{name}/.gitlab-ci.yml"])
     stages = ["check", "load", "train", "register"]
-    assert set(jobs) == {f".{name}", *(f"{name} {stage}" for stage in stages)}
+    assert set(jobs) == {f".{name} job", *(f"{name} {stage}" for stage in stages)}
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
     assert not os.access(folder / "README.md", os.X_OK)
