@@ -13,6 +13,12 @@ from support import CLIENT, LABEL, PASSWORD, Workspace, archive, run, wait
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", help="reference of the environment's image")
+    parser.addoption(
+        "--tool",
+        choices=("docker", "buildah"),
+        default="docker",
+        help="what runs the image; with buildah, in a pipeline, as a job alone",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +40,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def tool(request: pytest.FixtureRequest) -> str:
+    return str(request.config.getoption("--tool"))
+
+
+@pytest.fixture(scope="session")
 def workspace(
-    image: str, certificate: str, tmp_path_factory: pytest.TempPathFactory
+    image: str, certificate: str, tool: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workspace]:
+    if tool != "docker":
+        pytest.skip("a workspace needs Docker's engine: these run where images are deployed")
     folder = tmp_path_factory.mktemp("ssh")
     for name in ("host", "user"):
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
@@ -78,7 +91,7 @@ def workspace(
 
 
 @pytest.fixture
-def job(image: str, certificate: str, tmp_path: Path) -> Callable[[str], str]:
+def job(image: str, certificate: str, tool: str, tmp_path: Path) -> Callable[[str], str]:
     """Return what runs a script as a job: variables in the environment, files readable by all."""
     (tmp_path / "pass").write_text("p:5432:*:me:secret\n", encoding="ascii")
     (tmp_path / "ca").write_text(certificate, encoding="ascii")
@@ -86,12 +99,25 @@ def job(image: str, certificate: str, tmp_path: Path) -> Callable[[str], str]:
     for file in tmp_path.iterdir():
         file.chmod(0o666)
 
-    def start(script: str) -> str:
-        return run(
-            *("docker", "run", "--rm", "-i", "--label", LABEL, "-v", f"{tmp_path}:/files:ro"),
-            *("-e", "PGPASSFILE=/files/pass", "-e", "DAP_CA_CERTIFICATE=/files/ca"),
-            *(image, "sh", "-c", "exec bash"),
-            stdin=script.encode(),
-        )
+    options = ["-v", f"{tmp_path}:/files:ro"]
+    for variable in ("PGPASSFILE=/files/pass", "DAP_CA_CERTIFICATE=/files/ca"):
+        options += ["-e", variable]
+    runs = {"docker": run_by_docker, "buildah": run_by_buildah}[tool]
+    return lambda script: runs(image, options, script.encode())
 
-    return start
+
+def run_by_docker(image: str, options: list[str], script: bytes) -> str:
+    start = ["docker", "run", "--rm", "-i", "--label", LABEL, *options]
+    return run(*start, image, "sh", "-c", "exec bash", stdin=script)
+
+
+def run_by_buildah(image: str, options: list[str], script: bytes) -> str:
+    container = run("buildah", "from", image).strip()
+    try:
+        described = json.loads(run("buildah", "inspect", container))
+        # Unlike docker, `buildah run` leaves the image's own way to start a command to its caller.
+        entry = described["OCIv1"]["config"].get("Entrypoint") or []
+        start = ["buildah", "run", *options, container, "--", *entry]
+        return run(*start, "sh", "-c", "exec bash", stdin=script)
+    finally:
+        run("buildah", "rm", container)

@@ -28,6 +28,7 @@ from ansible.module_utils.dap_host import (
     write_atomically,
 )
 from ansible.module_utils.dap_machine import MachineError, apt_sources, collect, proxies
+from ansible.module_utils.dap_registry import AwayError, has, logged_in
 
 DOCUMENTATION = """
 module: dap_images
@@ -43,6 +44,11 @@ options:
   extra_ca: {description: "file name → PEM", type: dict, default: {}}
   revision: {description: "commit, for a label; empty: none", type: str, default: ""}
   published: {description: "local reference → reference in a registry", type: dict, default: {}}
+  locked: {description: "local reference → digest in the registry", type: dict, default: {}}
+  registry: {description: "host[:port]", type: str, default: ""}
+  username: {description: account of the registry, type: str, default: ""}
+  password: {description: its password, type: str, default: ""}
+  certificate: {description: file of the registry's CA, type: str, default: ""}
 """
 
 MISSING = re.compile(r"No such (?:image|object): (\S+)")
@@ -81,15 +87,64 @@ def unpublished(images: dict[str, str]) -> list[str]:
     return [remote for remote in images.values() if remote.rpartition(":")[0] not in known]
 
 
-def needed(given: dict[str, Any]) -> dict[str, list[str]]:
-    """Return what is missing: bake targets to build, references to pull."""
+def digests(references: list[str]) -> dict[str, list[str]]:
+    """Return the digests in registries by which the engine knows each image that is there."""
+    if not references:
+        return {}
+    form = "{{json .RepoTags}} {{json .RepoDigests}}"
+    shown = run(["docker", "image", "inspect", "--format", form, *references]).stdout
+    known: dict[str, list[str]] = {}
+    for line in filter(None, shown.splitlines()):
+        tags, end = json.JSONDecoder().raw_decode(line)
+        known |= dict.fromkeys(tags or [], json.loads(line[end:]) or [])
+    return {reference: known[reference] for reference in references if reference in known}
+
+
+def locked_missing(given: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Return the local references to pull by digest, and why others can't be."""
+    known = digests(list(given["locked"]))
+    pull, gone = [], {}
+    for reference, remote in given["locked"].items():
+        if remote in known.get(reference, []):
+            continue
+        try:
+            if has(given, remote):
+                pull.append(reference)
+            elif reference not in known:
+                gone[reference] = f"{remote} is no longer in the registry"
+        except (AwayError, CommandError) as error:
+            if reference not in known:
+                gone[reference] = f"{remote} can't be had: {error}"
+    return pull, gone
+
+
+def needed(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what is missing: bake targets to build, references to pull.
+
+    `lock`: local references to pull by digest; `gone`: those that are built instead, and why.
+    """
     targets = {name: list(tags) for name, tags in given["targets"].items() if tags}
     tags = [tag for found in targets.values() for tag in found]
     missing = set(missing_images([*tags, *given["upstream"]]))
+    lock, gone = locked_missing(given)
+    missing.difference_update(lock)
     return {
         "build": sorted(name for name, found in targets.items() if missing.intersection(found)),
         "pull": sorted(missing.intersection(given["upstream"])),
+        "lock": sorted(lock),
+        "gone": gone,
     }
+
+
+def changes_of(given: dict[str, Any], need: dict[str, Any]) -> list[str]:
+    """Return what `build` does, a line for each image."""
+    changes = [f"pull {reference}" for reference in need["pull"]]
+    changes += [f"pull {given['locked'][reference]}" for reference in need["lock"]]
+    for name in need["build"]:
+        for tag in given["targets"][name]:
+            why = need["gone"].get(tag)
+            changes.append(f"build {tag}" + (f": {why}" if why else ""))
+    return changes
 
 
 class Work:
@@ -111,7 +166,7 @@ class Work:
             return None
         return handle
 
-    def start(self, given: dict[str, Any], need: dict[str, list[str]]) -> None:
+    def start(self, given: dict[str, Any], need: dict[str, Any]) -> None:
         """Leave a process behind that builds; does nothing if one is at work already."""
         handle = self.lock()
         if handle is None:
@@ -265,13 +320,25 @@ def present_parents(tree: Path, targets: dict[str, list[str]], wanted: list[str]
     return arguments
 
 
-def build(tree: Path, given: dict[str, Any], need: dict[str, list[str]]) -> list[str]:
+def pull_locked(tree: Path, given: dict[str, Any], references: list[str]) -> None:
+    """Pull by digest what pipelines have built, and give it its local name."""
+    with logged_in(given) as environment:
+        for reference in references:
+            remote = given["locked"][reference]
+            say(f"pulling {remote}")
+            stream(["docker", "pull", "--quiet", remote], tree, environment)
+            stream(["docker", "tag", remote, reference], tree)
+
+
+def build(tree: Path, given: dict[str, Any], need: dict[str, Any]) -> list[str]:
     """Pull, bootstrap and build what is missing; return the changes."""
-    changes = []
     for reference in need["pull"]:
         say(f"pulling {reference}")
         stream(["docker", "pull", "--quiet", reference], tree)
-        changes.append(f"pull {reference}")
+    if need["lock"]:
+        pull_locked(tree, given, need["lock"])
+    for reason in need["gone"].values():
+        say(f"{reason}: building it")
     if need["build"]:
         write_machine(tree, given)
         base = given["base"]
@@ -294,13 +361,11 @@ def build(tree: Path, given: dict[str, Any], need: dict[str, list[str]]) -> list
         for wave in waves(tree, need["build"]):
             say(f"building {', '.join(wave)}")
             stream([*bake, "--load", *arguments, *wave], tree)
-        changes += [f"build {tag}" for name in need["build"] for tag in given["targets"][name]]
     still = needed(given)
-    if still["build"] or still["pull"]:
-        raise CommandError(
-            f"still missing after the build: {', '.join(still['build'] + still['pull'])}"
-        )
-    return changes
+    left = [*still["build"], *still["pull"], *still["lock"]]
+    if left:
+        raise CommandError(f"still missing after the build: {', '.join(left)}")
+    return changes_of(given, need)
 
 
 def main() -> None:
@@ -317,6 +382,11 @@ def main() -> None:
             "extra_ca": {"type": "dict", "default": {}},
             "revision": {"type": "str", "default": ""},
             "published": {"type": "dict", "default": {}},
+            "locked": {"type": "dict", "default": {}},
+            "registry": {"type": "str", "default": ""},
+            "username": {"type": "str", "default": ""},
+            "password": {"type": "str", "default": "", "no_log": True},
+            "certificate": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -328,8 +398,7 @@ def main() -> None:
         need = needed(given)
         if given["stage"] == "start" and not module.check_mode:
             work.start(given, need)
-        changes = [f"pull {reference}" for reference in need["pull"]]
-        changes += [f"build {tag}" for name in need["build"] for tag in given["targets"][name]]
+        changes = changes_of(given, need)
         module.exit_json(
             changed=bool(changes), changes=changes, unpublished=unpublished(given["published"])
         )

@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-import base64
-import ssl
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dap_host import CommandError, output
+from ansible.module_utils.dap_registry import AwayError, has, logged_in
 
 DOCUMENTATION = """
 module: dap_publish
@@ -26,47 +21,8 @@ options:
   images: {description: "local reference → reference in the registry", type: dict, required: true}
 """
 
-MANIFESTS = (
-    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.docker.distribution.manifest.v2+json, "
-    "application/vnd.docker.distribution.manifest.list.v2+json"
-)
-TIMEOUT_S = 30
 # For a registry whose container, or its proxy's, was just made.
 PATIENCE_S, INTERVAL_S = 120, 0.5
-
-
-class AwayError(Exception):
-    """The registry does not answer (yet)."""
-
-
-def has(given: dict[str, Any], reference: str) -> bool:
-    """Ask the registry whether it has an image.
-
-    Raises CommandError when it refuses and AwayError when it does not answer.
-    """
-    name, _, tag = reference.removeprefix(f"{given['registry']}/").rpartition(":")
-    login = base64.b64encode(f"{given['username']}:{given['password']}".encode()).decode()
-    request = urllib.request.Request(
-        f"https://{given['registry']}/v2/{name}/manifests/{tag}",
-        method="HEAD",
-        headers={"Authorization": f"Basic {login}", "Accept": MANIFESTS},
-    )
-    context = ssl.create_default_context()
-    if given["certificate"] and Path(given["certificate"]).exists():
-        context.load_verify_locations(given["certificate"])
-    # The registry is ours and near: a proxy for the world outside is not asked.
-    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_S):
-            return True
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            return False
-        kind = AwayError if error.code in (502, 503, 504) else CommandError
-        raise kind(f"the registry {given['registry']} answered {error.code}") from error
-    except OSError as error:
-        raise AwayError(f"the registry {given['registry']}: {error}") from error
 
 
 def missing_images(given: dict[str, Any], patience_s: float) -> dict[str, str]:
@@ -86,10 +42,7 @@ def missing_images(given: dict[str, Any], patience_s: float) -> dict[str, str]:
 
 def push(given: dict[str, Any], missing: dict[str, str]) -> None:
     """Push images with a login that leaves no trace. Raises CommandError."""
-    with tempfile.TemporaryDirectory() as folder:
-        env = {"DOCKER_CONFIG": folder}
-        login = ["docker", "login", "--username", given["username"], "--password-stdin"]
-        output([*login, given["registry"]], stdin=given["password"], env=env)
+    with logged_in(given) as env:
         for local, remote in missing.items():
             output(["docker", "tag", local, remote])
             output(["docker", "push", "--quiet", remote], env=env, timeout_s=1800)

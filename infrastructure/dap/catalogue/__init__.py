@@ -5,10 +5,10 @@ from dap.catalogue.folders import (
     Catalogue,
     EnvironmentFolder,
     ServiceFolder,
-    SourceFile,
     read_catalogue,
 )
 from dap.catalogue.templates import Templates
+from dap.files import SourceFile
 
 __all__ = [
     "Catalogue",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,35 +12,26 @@ import yaml
 from pydantic import ValidationError
 
 from dap.catalogue.model import EnvironmentOptions
+from dap.environments.content import content_of_base, contents
+from dap.environments.lock import PATH as LOCK
+from dap.environments.lock import Locked, read_lock
 from dap.errors import InputError
+from dap.files import (
+    LITTER,
+    NOT_BASE,
+    NOT_ENVIRONMENT,
+    SourceFile,
+    digest_of_files,
+    outside,
+    read_files,
+)
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 RESERVED = ("base", "builder", "dap")
-NOT_CONTEXT = {"compose.yml", "content.py", "README.md", "config", "secrets", "client", "tests"}
-NOT_ENVIRONMENT = {"environment.yml", "README.md", "tests"}
-_LITTER = {"__pycache__", ".DS_Store", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file of the catalogue; `path` is relative to the part it belongs to."""
-
-    path: str
-    where: str
-    content: bytes
-    executable: bool
-
-    @cached_property
-    def text(self) -> str:
-        """The content as text.
-
-        Raises:
-            InputError: it is not UTF-8.
-        """
-        try:
-            return self.content.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{self.where}: not UTF-8 text: {error}") from error
+NOT_CONTEXT = {
+    *("compose.yml", "content.py", "reproduce.py", "README.md"),
+    *("config", "secrets", "client", "tests"),
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +74,7 @@ class Catalogue:
 
     services: Mapping[str, ServiceFolder]
     environments: Mapping[str, EnvironmentFolder]
+    lock: Mapping[str, Locked]
     base: tuple[SourceFile, ...]
     content: tuple[SourceFile, ...]
 
@@ -93,15 +83,20 @@ class Catalogue:
         """Digest of the build context of `base` and `builder`."""
         return digest_of_files(self.base)
 
+    @cached_property
+    def base_content(self) -> str:
+        """Content of `base` and `builder`, as pipelines compute it."""
+        return content_of_base(self.base_digest)
 
-def digest_of_files(files: Iterable[SourceFile]) -> str:
-    """Return the SHA-256 (hex) over paths, executable bits and contents, in the order given."""
-    digest = hashlib.sha256()
-    for file in files:
-        head = f"{file.path}\0{int(file.executable)}\0{len(file.content)}\0"
-        digest.update(head.encode())
-        digest.update(file.content)
-    return digest.hexdigest()
+    @cached_property
+    def environment_contents(self) -> Mapping[str, str]:
+        """Content of each environment, as environments/lock.yml holds it."""
+        folders = self.environments
+        return contents(
+            self.base_content,
+            {name: folder.digest for name, folder in folders.items()},
+            {name: folder.options.parent for name, folder in folders.items()},
+        )
 
 
 def read_catalogue(root: Path) -> Catalogue:
@@ -116,9 +111,18 @@ def read_catalogue(root: Path) -> Catalogue:
     return Catalogue(
         services=services,
         environments=environments,
-        base=_files(root, infrastructure / "base", skip=lambda path: path == "README.md"),
-        content=_files(root, infrastructure / "dap" / "content"),
+        lock=_lock(root / LOCK),
+        base=read_files(root, infrastructure / "base", outside(NOT_BASE)),
+        content=read_files(root, infrastructure / "dap" / "content"),
     )
+
+
+def _lock(path: Path) -> Mapping[str, Locked]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    return read_lock(text)
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -126,18 +130,18 @@ def _folders(parent: Path) -> list[Path]:
         raise InputError(f"{parent}: no such directory")
     folders = sorted(path for path in parent.iterdir() if path.is_dir() and any(path.iterdir()))
     for path in folders:
-        if path.name in _LITTER:
+        if path.name in LITTER:
             continue
         if not LABEL.fullmatch(path.name):
             raise InputError(f"{path}: the name must be a DNS label (a-z, 0-9 and -)")
-    return [path for path in folders if path.name not in _LITTER]
+    return [path for path in folders if path.name not in LITTER]
 
 
 def _service(root: Path, path: Path) -> ServiceFolder:
     where = path.relative_to(root).as_posix()
     if path.name in RESERVED:
         raise InputError(f"{where}: the name is reserved; reserved are {', '.join(RESERVED)}")
-    files = _files(root, path)
+    files = read_files(root, path)
     top = {file.path: file for file in files if "/" not in file.path}
     if "compose.yml" not in top:
         raise InputError(f"{where}: compose.yml is missing")
@@ -159,7 +163,7 @@ def _service(root: Path, path: Path) -> ServiceFolder:
 
 def _environment(root: Path, path: Path) -> EnvironmentFolder:
     where = path.relative_to(root).as_posix()
-    files = {file.path: file for file in _files(root, path)}
+    files = {file.path: file for file in read_files(root, path)}
     for name in ("environment.yml", "Dockerfile"):
         if name not in files:
             raise InputError(f"{where}: {name} is missing")
@@ -190,30 +194,6 @@ def model_problem(where: str, error: ValidationError, prefix: str = "") -> str:
         key = ".".join([prefix] * bool(prefix) + [str(part) for part in detail["loc"]])
         lines.append(f"{where}: {key or 'the file'}: {detail['msg']}")
     return "\n".join(lines)
-
-
-def _files(
-    root: Path, folder: Path, skip: Callable[[str], bool] = lambda _: False
-) -> tuple[SourceFile, ...]:
-    found = []
-    for parent, directories, names in os.walk(folder, followlinks=True):
-        directories[:] = sorted(name for name in directories if name not in _LITTER)
-        for name in names:
-            file = Path(parent, name)
-            path = file.relative_to(folder).as_posix()
-            if name in _LITTER or name.endswith(".pyc") or skip(path):
-                continue
-            if not file.is_file():
-                raise InputError(f"{file}: neither a file nor a directory, or a broken link")
-            found.append(
-                SourceFile(
-                    path=path,
-                    where=file.relative_to(root).as_posix(),
-                    content=file.read_bytes(),
-                    executable=os.access(file, os.X_OK) and bool(file.stat().st_mode & 0o100),
-                )
-            )
-    return tuple(sorted(found, key=lambda file: file.path))
 
 
 def _below(files: Iterable[SourceFile], part: str) -> tuple[SourceFile, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,7 @@ class Templates:
             keep_trailing_newline=True,
             autoescape=_is_html,  # noqa: S701  most of what is rendered is no HTML
         )
+        self._environment.filters["b64encode"] = _base64
         self._compiled: dict[str, Template] = {}
 
     def render(self, where: str, text: str, context: Mapping[str, Any]) -> str:
@@ -54,6 +56,10 @@ class Templates:
     def _compile(self, where: str, text: str) -> Template:
         code = self._environment.compile(text, name=where, filename=where)
         return Template.from_code(self._environment, code, self._environment.make_globals(None))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _is_html(name: str | None) -> bool:

@@ -83,11 +83,12 @@ def host_variables(
     """Return what modules are told of a host; arguments as of `write_inventory`. Has secrets."""
     return {
         **_platform(plan.settings, host),
-        **_tree(tree),
+        **_tree(tree, host),
         **_registry(plan, host, secrets),
         "dap_certificate": secrets.get("tls/ca-certificate", ""),
         "dap_packages": plan.settings.packages.model_dump(mode="json", exclude={"extra_ca"}),
         "dap_extra_ca": _extra_ca(root, plan.settings.packages.extra_ca),
+        "dap_revision": revision(root),
         "dap_owner": owner,
     }
 
@@ -101,6 +102,16 @@ def audit_entry(root: Path, action: str) -> dict[str, Any]:
         "commit": commit,
         "dirty": bool(_git(root, "status", "--porcelain")) if commit else True,
     }
+
+
+def revision(root: Path) -> str:
+    """Return the commit that images are made from, `-dirty` if what they are made of differs.
+
+    Empty outside of git.
+    """
+    commit = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--", "environments", "infrastructure")
+    return f"{commit}-dirty" if commit and changed else commit
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -138,7 +149,7 @@ def _platform(settings: Settings, host: HostPlan) -> dict[str, Any]:
     }
 
 
-def _tree(tree: Tree) -> dict[str, Any]:
+def _tree(tree: Tree, host: HostPlan) -> dict[str, Any]:
     """Return what the tree itself says about ports and images."""
     files = {file.path: file.content for file in tree.files}
     compose = yaml.load(files["compose.yml"], Loader=yaml.CSafeLoader)
@@ -152,9 +163,17 @@ def _tree(tree: Tree) -> dict[str, Any]:
             int(port["published"]) for service in services for port in service.get("ports", [])
         ],
         "dap_limits": {name: _limits(service) for name, service in compose["services"].items()},
+        "dap_gpus": _gpus(compose["services"], host),
         "dap_targets": targets,
         "dap_upstream": sorted({service["image"] for service in services} - built),
     }
+
+
+def _gpus(services: Mapping[str, Any], host: HostPlan) -> dict[str, Any]:
+    """Return who asks for GPUs, and for which."""
+    asked = {name: each.get("x-dap", {}).get("gpus") for name, each in services.items()}
+    asked[f"jobs of host {host.host.name}"] = host.host.gpus
+    return {who: gpus for who, gpus in asked.items() if gpus}
 
 
 def _limits(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,9 +185,23 @@ def _limits(service: Mapping[str, Any]) -> dict[str, Any]:
 def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[str, Any]:
     route = next((route for route in plan.routes if route.registry), None)
     if route is None or route.registry is None:
-        return {"dap_registry": "", "dap_registry_login": {}, "dap_published": {}}
+        return {
+            "dap_registry": "",
+            "dap_registry_login": {},
+            "dap_published": {},
+            "dap_locked": {},
+        }
     registry = route.url.removeprefix("https://")
     here = {image.name for image in host.images}
+    environments = {
+        name: image
+        for name, image in plan.images.environments.items()
+        if image.name in here and not plan.images.overridden(image)
+    }
+    published = {f"environments/{name}": image for name, image in environments.items()}
+    if published:
+        # Pipelines build environments from these two.
+        published |= {"base": plan.images.base, "builder": plan.images.builder}
     return {
         "dap_registry": registry,
         "dap_registry_login": {
@@ -176,9 +209,13 @@ def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[st
             "password": secrets[route.registry.secret],
         },
         "dap_published": {
-            image.reference: f"{registry}/environments/{name}:{image.reference.rpartition(':')[2]}"
-            for name, image in plan.images.environments.items()
-            if image.name in here and not plan.images.overridden(image)
+            image.reference: f"{registry}/{name}:{image.reference.rpartition(':')[2]}"
+            for name, image in published.items()
+        },
+        "dap_locked": {
+            image.reference: f"{registry}/{image.locked}"
+            for image in environments.values()
+            if image.locked
         },
     }
 

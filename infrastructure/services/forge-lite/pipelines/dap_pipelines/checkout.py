@@ -13,13 +13,16 @@ DEPTH = 20
 # One shell instead of a process started for each step. The last line takes out the files by which a
 # repository would set gitlab-ci-local's own options.
 SCRIPT = """\
-repository=$1 depth=$2 branch=$3 commit=$4
-printf %s "$5" >"$HOME/config"
-shift 5
+repository=$1 depth=$2 branch=$3 commit=$4 before=$5
+printf %s "$6" >"$HOME/config"
+shift 6
 git init --quiet
 cat "$HOME/config" >>.git/config
 git fetch --quiet --no-tags --depth="$depth" "$repository" "$@"
 git checkout --quiet -B "$branch" "$commit"
+# What `rules: changes` compares with; a commit that was rewritten may be gone.
+[ -z "$before" ] || git fetch --quiet --no-tags --depth=1 "$repository" \
+    "+$before:refs/remotes/origin/main" || echo "the commit before is gone: $before" >&2
 git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main
 rm -f .gitlab-ci-local-env .gitlab-ci-local.yml .gitlab-ci-local-variables.yml
 """
@@ -56,6 +59,7 @@ def check_out(pipeline: Pipeline, values: Values, target: Path, home: Path, uid:
             str(DEPTH),
             branch,
             pipeline.commit,
+            pipeline.before if branch == "main" else "",
             config,
             *fetch,
         ],

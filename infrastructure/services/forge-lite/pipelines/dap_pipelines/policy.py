@@ -7,6 +7,7 @@ module allows, and writes the limits and labels into what is made.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,31 @@ from dap_pipelines.values import JobLimits, size_in_bytes
 
 # What package managers and `su` in images that run as root need, and no more.
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"]
+# What building images without root needs: a user namespace with more than one user.
+BUILDER_CAPABILITIES = ["SETGID", "SETUID"]
+BUILDER_UID = 1000
+BUILDER_STORE = "/var/lib/image-builder"
+# The engine's own profile lets nobody without CAP_SYS_ADMIN make namespaces and mount in them.
+# This one refuses what no build needs and what has led out of namespaces before.
+BUILDER_SECCOMP = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {
+            "names": [
+                *("acct", "add_key", "adjtimex", "bpf", "clock_adjtime", "clock_settime"),
+                *("delete_module", "finit_module", "fsconfig", "fsmount", "fsopen", "fspick"),
+                *("init_module", "io_uring_enter", "io_uring_register", "io_uring_setup"),
+                *("ioperm", "iopl", "kcmp", "kexec_file_load", "kexec_load", "keyctl"),
+                *("lookup_dcookie", "mbind", "migrate_pages", "move_pages", "nfsservctl"),
+                *("open_by_handle_at", "perf_event_open", "process_vm_readv"),
+                *("process_vm_writev", "ptrace", "quotactl", "reboot", "request_key"),
+                *("set_mempolicy", "settimeofday", "swapoff", "swapon", "syslog", "userfaultfd"),
+            ],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 1,
+        }
+    ],
+}
 # Where the host itself runs out of memory, a job goes before a service (0) does.
 OOM_SCORE = 500
 VOLUME = re.compile(r"gcl-[A-Za-z0-9_-]{1,200}")
@@ -41,16 +67,40 @@ def device_requests(gpus: int | str | list[int | str]) -> list[dict[str, Any]]:
     return [{**request, "Count": -1 if gpus == "all" else gpus}]
 
 
+@dataclass(frozen=True)
+class Builder:
+    """Whose containers may build images: those of `image`; `volume` keeps layers between builds."""
+
+    image: str
+    volume: str
+
+
+def builder_options(builder: Builder) -> dict[str, Any]:
+    """Return what a container that builds images has otherwise than a job's.
+
+    It is no more root than another: its user is not, and what makes its processes root in a
+    namespace of their own are two programs that may map the users set aside for it.
+    """
+    return {
+        "CapAdd": BUILDER_CAPABILITIES,
+        # AppArmor's profile for containers refuses every mount, in a namespace of one's own too.
+        "SecurityOpt": [f"seccomp={json.dumps(BUILDER_SECCOMP)}", "apparmor=unconfined"],
+        "Binds": [f"{builder.volume}:{BUILDER_STORE}"],
+    }
+
+
 @dataclass
 class Policy:
     """The policy of one pipeline, and what it has made so far.
 
-    Containers are known by id, volumes by name, networks by both (id and name).
+    `builder` tells the containers that may build images, in a pipeline that may. Containers are
+    known by id, volumes by name, networks by both (id and name).
     """
 
     labels: dict[str, str]
     network: str
     limits: JobLimits
+    builder: Builder | None = None
     containers: set[str] = field(default_factory=set)
     volumes: set[str] = field(default_factory=set)
     networks: dict[str, str] = field(default_factory=dict)
@@ -152,17 +202,24 @@ class Policy:
         is_job = bool(asked.get("WorkingDir"))
         log = "none" if is_job else "json-file"
         memory = size_in_bytes(self.limits.memory)
+        options: dict[str, Any] = {
+            "CapAdd": CAPABILITIES,
+            "SecurityOpt": ["no-new-privileges:true"],
+            "Binds": [],
+        }
+        if self.builder is not None and is_job and asked.get("Image") == self.builder.image:
+            options = builder_options(self.builder)
+            body["User"] = f"{BUILDER_UID}:{BUILDER_UID}"
         return {
             **body,
             "Labels": self.labels,
             "HostConfig": {
-                "Binds": binds,
+                **options,
+                "Binds": [*binds, *options["Binds"]],
                 "NetworkMode": network,
                 "AutoRemove": bool(host.get("AutoRemove")),
                 "Init": True,
                 "CapDrop": ["ALL"],
-                "CapAdd": CAPABILITIES,
-                "SecurityOpt": ["no-new-privileges:true"],
                 "Memory": memory,
                 "MemorySwap": memory,
                 "NanoCpus": int(self.limits.cpus * 1e9),

@@ -9,18 +9,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
 import yaml
 
-from dap_pipelines import artifacts, checkout, engine, output, variables
+from dap_pipelines import artifacts, checkout, engine, environments, output, variables
 from dap_pipelines.gateway import Gateway
 from dap_pipelines.mask import Lines, Mask
 from dap_pipelines.ownership import as_user, end_user, kill_all, remove
 from dap_pipelines.policy import Policy
 from dap_pipelines.state import Job, Pipeline, load, prune, slug
-from dap_pipelines.values import FIRST_UID, RUN, WORK, Project, Values, read_secrets
+from dap_pipelines.values import FIRST_UID, RUN, WORK, Given, Project, Values, read_secrets
 
 STATE_DIR = ".gitlab-ci-local"
 PROGRAM = "/opt/gitlab-ci-local/gitlab-ci-local.cjs"
@@ -80,8 +81,7 @@ def run(project: str, number: int, values: Values) -> None:
         raise canceled(number)
 
     signal.signal(signal.SIGTERM, stop)
-    projects, environments = read_secrets()
-    runner = Runner(pipeline, values, projects.get(project, Project()), environments)
+    runner = Runner(pipeline, values, read_secrets())
     status, reason = "crashed", ""
     try:
         (RUN / f"pid-{number}").write_text(str(os.getpid()))
@@ -116,14 +116,14 @@ def canceled(number: int) -> StoppedError:
 class Runner:
     """One pipeline under way."""
 
-    def __init__(
-        self, pipeline: Pipeline, values: Values, project: Project, environments: dict[str, str]
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, values: Values, given: Given) -> None:
         self.pipeline = pipeline
         self.values = values
-        self.project = project
-        self.environments = environments
-        self.mask = Mask(project.mask)
+        self.given = given
+        self.project = given.projects.get(pipeline.project, Project())
+        self.may_build = environments.may_build(pipeline, values)
+        secrets = [given.lock["key"]] if self.may_build else []
+        self.mask = Mask([*self.project.mask, *secrets])
         self.reason = ""
         self._jobs: dict[str, Job] = {}
         self._logs: dict[str, IO[bytes]] = {}
@@ -167,21 +167,29 @@ class Runner:
         for path in (self._work, source, home, run):
             path.mkdir(mode=0o750)
         (home / STATE_DIR).mkdir()
-        images = {}
-        for name, image in self.environments.items():
-            with contextlib.suppress(engine.EngineError):
-                images[name] = await asyncio.to_thread(
-                    engine.resolve, image, f"{values.registry}/environments/{name}"
-                )
+        deployed = await asyncio.to_thread(environments.deployed, values, self.given)
+        try:
+            locked = await asyncio.to_thread(environments.locked, pipeline, values, uid)
+        except environments.LockError as error:
+            raise StoppedError("failed", str(error)) from error
+        images = {**deployed, **locked}
+        files = dict(self.project.files)
+        if self.may_build:
+            files |= await asyncio.to_thread(environments.files, values, self.given, deployed)
+        # Docker's client logs in to the registry with it.
+        login = home / "config.json"
+        login.write_text(files.get("REGISTRY_AUTH_FILE", "{}"))
         pipeline.images = {variables.image_variable(name): ref for name, ref in images.items()}
-        plain = variables.predefined(pipeline, values, images)
-        variables.write(home / STATE_DIR / "variables.yml", plain, self.project, self.mask)
+        plain = {**variables.predefined(pipeline, values, images), **pipeline.variables}
+        project = replace(self.project, files=files)
+        variables.write(home / STATE_DIR / "variables.yml", plain, project, self.mask)
         (source / STATE_DIR).mkdir(mode=0o755)
         # gitlab-ci-local's own copy of the output is not masked: it stays in memory.
         (run / "output").mkdir(mode=0o700)
         (source / STATE_DIR / "output").symlink_to(run / "output")
         # The innermost first: what is given away can't be entered any more.
         for path in (
+            login,
             home / STATE_DIR / "variables.yml",
             home / STATE_DIR,
             home,
@@ -194,18 +202,22 @@ class Runner:
             os.chown(path, uid, 0)
         await asyncio.to_thread(checkout.check_out, pipeline, values, source, home, uid)
         labels = {"dap.pipeline": str(pipeline.id), "dap.platform": values.platform}
-        gateway = Gateway(Policy(labels, values.network, values.job))
+        builder = environments.builder(values, images) if self.may_build else None
+        gateway = Gateway(Policy(labels, values.network, values.job, builder))
         socket = RUN / f"{pipeline.id}.sock"
         await gateway.start(socket)
         os.chown(socket, uid, uid)
         try:
-            code = await self._execute(uid, source, home, run, socket)
+            image = images.get("base") or values.default_image
+            code = await self._execute(uid, source, home, run, socket, image)
         finally:
             gateway.close()
             socket.unlink(missing_ok=True)
         return self._verdict(code)
 
-    async def _execute(self, uid: int, source: Path, home: Path, run: Path, socket: Path) -> int:
+    async def _execute(
+        self, uid: int, source: Path, home: Path, run: Path, socket: Path, image: str
+    ) -> int:
         values = self.values
         process = await asyncio.create_subprocess_exec(
             "node",
@@ -220,13 +232,14 @@ class Runner:
             "--no-artifacts-to-source",
             "--no-shell-executor-no-image",
             "--default-image",
-            values.default_image,
+            image,
             "--helper-image",
             engine.own_image(),
             "--container-executable",
             WRAPPER,
             "--concurrency",
             str(values.concurrency),
+            *([self.pipeline.job] if self.pipeline.job else []),
             cwd=source,
             user=uid,
             group=uid,
@@ -317,7 +330,8 @@ class Runner:
             jobs = output.planned(yaml.load(text, Loader=yaml.CSafeLoader))
             self._reader = output.Reader(name for name, _ in jobs)
             for name, stage in jobs:
-                self._job(name, stage)
+                if self.pipeline.job in ("", name):
+                    self._job(name, stage)
             self.pipeline.save()
         return self._reader
 

@@ -40,7 +40,11 @@ class Job:
 
 @dataclass
 class Pipeline:
-    """A pipeline; `status` is pending, running, success, failed, canceled or crashed."""
+    """A pipeline; `status` is pending, running, success, failed, canceled or crashed.
+
+    `before` is the commit that the branch was at before the push, empty for a new one.
+    `job` is the only one that is run, empty: all. `variables` go before the predefined ones.
+    """
 
     id: int
     project: str
@@ -50,12 +54,15 @@ class Pipeline:
     user: str
     created: float
     author: str = ""
+    before: str = ""
     status: str = "pending"
     reason: str = ""
     started: float | None = None
     finished: float | None = None
     jobs: list[Job] = field(default_factory=list)
     images: dict[str, str] = field(default_factory=dict)
+    job: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def directory(self) -> Path:

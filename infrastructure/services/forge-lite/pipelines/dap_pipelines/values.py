@@ -12,6 +12,7 @@ WORK = STATE / ".work"
 SPOOL = Path("/spool")
 REPOSITORIES = Path("/repositories")
 RUN = Path("/run/pipelines")
+BUILDS = Path("/builds")
 ENGINE_SOCKET = "/var/run/docker.sock"
 CONFIG = Path("/etc/forge/pipelines.json")
 SECRETS = Path("/run/secrets/variables.json")
@@ -62,6 +63,22 @@ class Project:
     mask: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Given:
+    """What the platform gives to jobs.
+
+    `environments`: local image by environment; `contents`: what each is made of, as
+    environments/lock.yml says it; `base_images`: `base`, `builder`, and their `content`;
+    `lock`: `key` and `known_hosts` of the account that commits that file.
+    """
+
+    projects: dict[str, Project]
+    environments: dict[str, str]
+    contents: dict[str, str]
+    base_images: dict[str, str]
+    lock: dict[str, str]
+
+
 def read_values(path: Path = CONFIG) -> Values:
     """Return the rendered values.
 
@@ -79,14 +96,20 @@ def read_values(path: Path = CONFIG) -> Values:
     )
 
 
-def read_secrets(path: Path = SECRETS) -> tuple[dict[str, Project], dict[str, str]]:
-    """Return the projects' variables by name, and the environments' local image by name."""
+def read_secrets(path: Path = SECRETS) -> Given:
+    """Return what projects' jobs get, and the images they run in."""
     data: dict[str, Any] = json.loads(path.read_text())
     projects = {
         name: Project(dict(entry["environment"]), dict(entry["files"]), tuple(entry["mask"]))
         for name, entry in data["projects"].items()
     }
-    return projects, dict(data["environments"])
+    return Given(
+        projects,
+        dict(data["environments"]),
+        dict(data["contents"]),
+        dict(data["base_images"]),
+        dict(data["lock"]),
+    )
 
 
 def size_in_bytes(text: str) -> int:

@@ -33,6 +33,7 @@ def predefined(pipeline: Pipeline, values: Values, images: dict[str, str]) -> di
     return {
         "CI_COMMIT_SHA": pipeline.commit,
         "CI_COMMIT_SHORT_SHA": pipeline.commit[:8],
+        "CI_COMMIT_BEFORE_SHA": pipeline.before or "0" * len(pipeline.commit),
         "CI_COMMIT_REF_NAME": name,
         "CI_COMMIT_BRANCH": "" if tag else name,
         "CI_COMMIT_MESSAGE": pipeline.message,

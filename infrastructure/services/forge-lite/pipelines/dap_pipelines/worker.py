@@ -16,9 +16,10 @@ from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
 from dap_pipelines import engine, ownership
+from dap_pipelines.policy import BUILDER_UID
 from dap_pipelines.run import abandon
 from dap_pipelines.state import FINAL, Pipeline, load, pipelines, write
-from dap_pipelines.values import RUN, SPOOL, STATE, WORK, Values
+from dap_pipelines.values import BUILDS, RUN, SPOOL, STATE, WORK, Values
 
 ATTEMPT = "/opt/pipelines/attempt"
 # Looks without being told, should the kernel lose an event.
@@ -53,6 +54,8 @@ class Worker:
         for name in self._values.projects:
             (STATE / name).mkdir(exist_ok=True)
         write(STATE / "projects.json", list(self._values.projects))
+        # A new volume is root's.
+        os.chown(BUILDS, BUILDER_UID, BUILDER_UID)
         removed = engine.clear(self._values.platform)
         for path in WORK.iterdir():
             ownership.remove(path)
@@ -103,13 +106,19 @@ class Worker:
                 )
             },
             author=str(request.get("author", ""))[:200],
+            before=str(request.get("before", "")),
+            job=str(request.get("job", "")),
+            variables={str(k): str(v) for k, v in request.get("variables", {}).items()},
         )
         if pipeline.project not in self._values.projects:
             raise ValueError(f"no such project: {pipeline.project}")
-        if not re.fullmatch(r"[0-9a-f]{40,64}", pipeline.commit):
-            raise ValueError("the commit is no object name")
+        for name in (pipeline.commit, pipeline.before or pipeline.commit):
+            if not re.fullmatch(r"[0-9a-f]{40,64}", name):
+                raise ValueError("the commit is no object name")
         if not re.fullmatch(r"refs/(heads|tags)/.+", pipeline.ref):
             raise ValueError("the ref is neither branch nor tag")
+        if pipeline.job.startswith("-"):
+            raise ValueError("the job is no name")
         if pipeline.directory.exists():
             return
         pipeline.directory.mkdir()
