@@ -64,13 +64,14 @@ class Making:
         Raises:
             InputError: the name, a member or the folder is refused; nothing was changed.
         """
+        self._check_label(name)
         place = (directory or self._root.parent / name).absolute()
         begun = self._begun(name)
         if begun is not None:
             self._same(begun, members, directory and place)
             return begun
         project = NewProject(name, tuple(members), place)
-        self._check_name(name)
+        self._check_free(name)
         self._check_members(members)
         self._check_place(place)
         self._edited(project)
@@ -109,8 +110,7 @@ class Making:
 
     def _begun(self, name: str) -> NewProject | None:
         try:
-            # The name may be a path: whatever it is, it was one that was accepted before.
-            data = json.loads(self._note(Path(name).name).read_text(encoding="utf-8"))
+            data = json.loads(self._note(name).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
         return NewProject(data["name"], tuple(data["members"]), Path(data["directory"]))
@@ -123,13 +123,15 @@ class Making:
             was = ",".join(begun.members) or "everybody"
             raise InputError(f"--members: {begun.name} was begun for {was}", hint)
 
-    def _check_name(self, name: str) -> None:
+    def _check_label(self, name: str) -> None:
         try:
             TypeAdapter(ProjectName).validate_python(name)
         except ValidationError as error:
             context = error.errors()[0].get("ctx", {})
             told = f"{context.get('what')}; allowed: {context.get('allowed')}"
             raise InputError(f"the name of a project {told}; found: {json.dumps(name)}") from None
+
+    def _check_free(self, name: str) -> None:
         taken = {each.name: "project" for each in self._settings.projects}
         taken |= {each.name: "user" for each in self._settings.users}
         if name in taken:
@@ -169,7 +171,11 @@ class Making:
         with tempfile.NamedTemporaryFile(dir=self._root, prefix=".", suffix=f".{SETTINGS}") as new:
             new.write(text.encode())
             new.flush()
-            load(Path(new.name))
+            try:
+                load(Path(new.name))
+            except InputError as error:
+                told = error.message.replace(Path(new.name).name, SETTINGS)
+                raise InputError(told, error.hint) from None
         return text
 
     def _make_folder(self, project: NewProject) -> None:

@@ -251,15 +251,14 @@ class _Forge:
             "variables": dict(variables),
             "message": f"Reproduces run {run.id}",
         }
-        last = ""
+        ended: dict[str, Any] = {}
         for line in self._lines(self._arguments("run", made_by, asked)):
-            if last:
-                say(last)
-            last = line
-        try:
-            ended: dict[str, Any] = json.loads(last)
-        except ValueError:
-            raise DapError(f"the job could not be run: {last or 'no answer'}") from None
+            if line.startswith("{"):
+                ended = json.loads(line)
+            else:
+                say(line)
+        if not ended:
+            raise DapError("the job could not be run; what is told above says why")
         if ended["status"] != "success":
             log = "\n".join(f"  {line}" for line in ended["log"])
             reason = f"{ended['status']}: {ended['reason']}" if ended["reason"] else ended["status"]

@@ -29,7 +29,9 @@ def test_the_last_bit_counts_without_a_tolerance_and_not_with_one() -> None:
 
 
 def test_a_value_in_the_middle_counts() -> None:
-    assert verdict(CURVE, [(0, 0.4), (1, 0.25)]) == (False, pytest.approx(0.2))
+    agrees, difference = verdict(CURVE, [(0, 0.4), (1, 0.25)])
+    assert not agrees
+    assert difference == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("now", [[], CURVE[:1], [*CURVE, (1, 0.25)], [(0, 0.5), (2, 0.25)]])
