@@ -59,11 +59,19 @@ BAD = [
 
 
 def linked_files() -> list[str]:
-    return [
-        relative(path)
-        for path in repository_files()
-        if relative(path).split("/")[0] in LINKED and not path.is_symlink()
-    ]
+    """Files of the linked trees; a link in them stands for what it leads to."""
+    files = repository_files()
+    found = []
+    for path in files:
+        if relative(path).split("/")[0] not in LINKED:
+            continue
+        if not path.is_symlink():
+            found.append(relative(path))
+            continue
+        target = path.resolve()
+        below = [each for each in files if each.is_relative_to(target)]
+        found += [relative(path / each.relative_to(target)) for each in below]
+    return found
 
 
 def project_files(project: Path) -> set[str]:
