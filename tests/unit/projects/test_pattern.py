@@ -45,7 +45,13 @@ def test_all_but_what_bears_the_name_is_a_link_to_the_example() -> None:
     assert links
     for path in links:
         assert path.resolve() == EXAMPLE / path.name
-    assert (PATTERN / "project" / ".gitlab-ci.yml").resolve() == ROOT / "template/.gitlab-ci.yml"
+
+
+def test_pipelines_are_those_of_the_platforms_own_repository_less_its_environments() -> None:
+    own = yaml.safe_load((ROOT / "template" / ".gitlab-ci.yml").read_text())
+    pattern = yaml.safe_load((PATTERN / "project" / ".gitlab-ci.yml").read_text())
+    assert pattern["stages"] == [stage for stage in own["stages"] if stage != "environments"]
+    assert pattern["include"] == [each for each in own["include"] if "/src/" in each["local"]]
 
 
 @pytest.mark.parametrize("name", ["churn", "123", "null", "a" * 63])
