@@ -8,17 +8,46 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import CLIENT, LABEL, PASSWORD, Workspace, archive, run, wait
+from support import CLIENT, LABEL, PASSWORD, Workspace, archive, lineage, run, wait
+
+HERE = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", help="reference of the environment's image")
+    parser.addoption(
+        "--environment", help="name of the environment: its tests and those of what it starts from"
+    )
     parser.addoption(
         "--tool",
         choices=("docker", "buildah"),
         default="docker",
         help="what runs the image; with buildah, in a pipeline, as a job alone",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests of environments that the chosen one does not start from."""
+    name = config.getoption("--environment")
+    place = collection_path.relative_to(HERE).parts if collection_path != HERE else ()
+    if not name or not place or not (HERE / place[0]).is_dir():
+        return None
+    return True if place[0] not in lineage(HERE, name) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a parent's tests say of the parent's image alone."""
+    name = config.getoption("--environment")
+    inherited = [
+        item
+        for item in items
+        if name
+        and item.get_closest_marker("own")
+        and item.path.relative_to(HERE).parts[0] != name
+    ]
+    if inherited:
+        config.hook.pytest_deselected(items=inherited)
+        items[:] = [item for item in items if item not in inherited]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,9 @@ import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 LABEL = "dap.test=environment"
 PASSWORD = "correct-horse-1"
@@ -15,6 +18,21 @@ CLIENT: dict[str, dict[str, str]] = {
     "environment": {"PGHOST": "postgres.example", "QUOTED": """a 'b' "c" $d \\e"""},
     "files": {"PGPASSFILE": "postgres.example:5432:*:me:secret\n", "NETRC": "machine m login l\n"},
 }
+
+
+def lineage(environments: Path, name: str) -> list[str]:
+    """Return what an environment starts from, the first first, and itself.
+
+    Raises:
+        FileNotFoundError: there is no such environment.
+    """
+    found = [name]
+    while True:
+        described = environments / found[0] / "environment.yml"
+        parent = str(yaml.safe_load(described.read_text(encoding="utf-8")).get("parent", "base"))
+        if parent in found:  # base, whose parent is no environment
+            return found
+        found.insert(0, parent)
 
 
 def run(*command: str, stdin: bytes = b"") -> str:

@@ -1,8 +1,12 @@
 """What an analyst finds in the environment."""
 
+import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from support import PASSWORD, Workspace, run
 
@@ -59,6 +63,14 @@ MAKE
 """
 
 
+INSTALLED = """
+import re
+from importlib.metadata import distributions
+for each in distributions(path=["/usr/local/lib/python3.13/dist-packages"]):
+    print(re.sub("[-_.]+", "-", each.name).lower() + "==" + each.version)
+"""
+
+
 def test_the_route_that_the_environment_describes_is_served(workspace: Workspace) -> None:
     described = yaml.safe_load((Path(__file__).parents[1] / "environment.yml").read_text())
     route = described["route"]
@@ -105,5 +117,17 @@ def test_jupyter_starts_without_building_a_grammar(job: Callable[[str], str]) ->
     assert "lark" not in loaded
 
 
-def test_size(image: str) -> None:
+@pytest.mark.own
+def test_size(image: str, tool: str) -> None:
+    if tool != "docker":
+        pytest.skip("the size is the one that Docker's engine tells")
     assert int(run("docker", "image", "inspect", "-f", "{{.Size}}", image)) <= LIMIT_BYTES
+
+
+def test_what_is_installed_is_listed_and_locked(job: Callable[[str], str]) -> None:
+    listed = json.loads(job("cat /usr/share/sbom/python.cdx.json"))
+    assert listed["bomFormat"] == "CycloneDX"
+    names = {f"{each['name']}=={each['version']}" for each in listed["components"]}
+    assert names == set(job("python -I -c " + shlex.quote(INSTALLED)).split())
+    locks = job("cat /usr/share/environments/*/requirements.lock")
+    assert names <= set(re.findall(r"^[a-z0-9._-]+==[^ ;]+", locks, flags=re.MULTILINE))

@@ -97,7 +97,8 @@ class Store:
         code, last = stream(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"),
-                *("--image", image, "--tool", "buildah", *map(str, tests)),
+                *("--image", image, "--tool", "buildah"),
+                *("--environment", folder.name, *map(str, tests)),
             ],
             cwd=self._root / "environments",
         )

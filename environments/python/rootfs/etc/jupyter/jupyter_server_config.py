@@ -1,4 +1,4 @@
-"""Jupyter behind the platform's proxy: one password, no token, TLS ends at the proxy."""
+"""Jupyter behind the platform's proxy: one password, TLS ends at the proxy."""
 
 from pathlib import Path
 
