@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dap.environments.commands import output
-from dap.environments.content import Folder, base_content, contents, parent_of, read_folders
+from dap.environments.content import base_content, contents, parent_of, read_folders
 from dap.environments.decide import Step, decide, new_lock, wanted
 from dap.environments.lock import Locked
 from dap.environments.registry import Registry
@@ -96,7 +96,7 @@ def run(root: Path) -> None:
                     "and every environment starts from it",
                     "deploy this commit (git pull, make deploy), then retry this pipeline",
                 )
-            images |= build(root, registry, deployed, folders, steps)
+            images |= build(root, registry, deployed, steps)
         lock_images(repository, new_lock(lock, deployed.environments, images, folders), due)
 
 
@@ -126,11 +126,7 @@ def changed_folders(root: Path) -> set[str]:
 
 
 def build(
-    root: Path,
-    registry: Registry,
-    deployed: Deployed,
-    folders: dict[str, Folder],
-    steps: list[Step],
+    root: Path, registry: Registry, deployed: Deployed, steps: list[Step]
 ) -> dict[str, Locked]:
     """Build and test what is due, then push all of it; return the images.
 
@@ -155,7 +151,7 @@ def build(
             }
             image = store.build(step.folder, source, labels)
             say(f"testing environments/{step.name}")
-            store.test(step.folder, tests_of(root, folders, step.name), image)
+            store.test(step.folder, image)
             built[step.name] = image
             sources[step.name] = f"container-image://{image}"
         images = {}
@@ -166,18 +162,6 @@ def build(
                 digest = store.push(built[step.name], f"{registry.host}/{name}:{step.content}")
                 images[step.name] = Locked(step.content, f"{name}@{digest}")
     return images
-
-
-def tests_of(root: Path, folders: dict[str, Folder], name: str) -> list[Path]:
-    """Return the folders of tests of an environment and of what it starts from."""
-    found: list[Path] = []
-    each: str | None = name
-    while each in folders:
-        tests = root / "environments" / each / "tests"
-        if any(tests.glob("test_*.py")):
-            found.insert(0, tests.relative_to(root / "environments"))
-        each = parent_of(each, folders[each].parent)
-    return found
 
 
 def lock_images(repository: Repository, lock: dict[str, Locked], due: list[Step]) -> None:

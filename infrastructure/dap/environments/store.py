@@ -86,19 +86,17 @@ class Store:
             written.unlink()
         return image
 
-    def test(self, folder: Folder, tests: list[Path], image: str) -> None:
-        """Run the tests of an environment and of its parents in its image.
+    def test(self, folder: Folder, image: str) -> None:
+        """Run the tests of an environment and of what it starts from in its image, as a job's.
 
         Raises:
             DapError: one fails.
         """
-        if not tests:
-            return
         code, last = stream(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"),
                 *("--image", image, "--tool", "buildah"),
-                *("--environment", folder.name, *map(str, tests)),
+                *("--environment", folder.name),
             ],
             cwd=self._root / "environments",
         )

@@ -74,6 +74,12 @@ def planned(expanded: dict[str, Any]) -> list[tuple[str, str]]:
     return sorted(jobs, key=lambda job: stages.index(job[1]) if job[1] in stages else len(stages))
 
 
+def conditional(expanded: dict[str, Any]) -> set[str]:
+    """Return the jobs in an expanded `.gitlab-ci.yml` that have rules, which may leave them out."""
+    names = [name for name, _ in planned(expanded)]
+    return {name for name in names if expanded[name].get("rules")}
+
+
 class Reader:
     """Turns lines into events. `names` are the names of the planned jobs."""
 

@@ -126,6 +126,7 @@ class Runner:
         self.mask = Mask([*self.project.mask, *secrets])
         self.reason = ""
         self._jobs: dict[str, Job] = {}
+        self._conditional: set[str] = set()
         self._logs: dict[str, IO[bytes]] = {}
         self._written: dict[str, int] = {}
         self._reader: output.Reader | None = None
@@ -327,7 +328,9 @@ class Runner:
             text = as_user(self._uid, ["cat", str(expanded)])
             if not text:
                 return output.Reader([])
-            jobs = output.planned(yaml.load(text, Loader=yaml.CSafeLoader))
+            described = yaml.load(text, Loader=yaml.CSafeLoader)
+            jobs = output.planned(described)
+            self._conditional = output.conditional(described)
             self._reader = output.Reader(name for name, _ in jobs)
             for name, stage in jobs:
                 if self.pipeline.job in ("", name):
@@ -391,7 +394,14 @@ class Runner:
                     for name in failed
                 ]
                 self.reason = f"failed: {', '.join(said)}"
-            return "failed" if code else "success"
+                return "failed"
+            # Where all went well, what did not start is what its rules left out.
+            self.pipeline.jobs = [
+                job
+                for job in self.pipeline.jobs
+                if job.started or job.name not in self._conditional
+            ]
+            return "success"
         if code == 0:
             self.reason = "no job's rules are met"
             return "success"
