@@ -415,3 +415,30 @@ def test_nothing_is_written_over_other_files(project: Project, tmp_path: Path) -
     with pytest.raises(InputError, match="is not empty and no rendered tree"):
         tree.write(tmp_path, secrets=False)
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device"),
+    [
+        ("all", {"count": "all"}),
+        (2, {"count": 2}),
+        ([0, "GPU-aa"], {"device_ids": ["0", "GPU-aa"]}),
+    ],
+)
+def test_a_workspace_reserves_the_gpus_it_asks_for(
+    project: Project, gpus: Any, device: dict[str, Any]
+) -> None:
+    project.replace(
+        "infrastructure/services/desk/compose.yml",
+        "    x-dap:\n      routes",
+        "    x-dap:\n      gpus: {{ workspace.gpus | tojson }}\n      routes",
+    )
+    assert "deploy" not in compose(project.files())["services"]["admin-python"]
+    project.data["workspaces"] = [
+        {"name": "admin-python", "owner": "admin", "environment": "python", "gpus": gpus}
+        | {"ssh_port": 2201}
+    ]
+    reserved = compose(project.files())["services"]["admin-python"]["deploy"]["resources"]
+    assert reserved["reservations"]["devices"] == [
+        {"driver": "nvidia", "capabilities": ["gpu"], **device}
+    ]
