@@ -41,9 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     inherited = [
         item
         for item in items
-        if name
-        and item.get_closest_marker("own")
-        and item.path.relative_to(HERE).parts[0] != name
+        if name and item.get_closest_marker("own") and item.path.relative_to(HERE).parts[0] != name
     ]
     if inherited:
         config.hook.pytest_deselected(items=inherited)

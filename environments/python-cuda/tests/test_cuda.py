@@ -79,7 +79,9 @@ def test_a_kernel_compiles(job: Job) -> None:
 
 
 def test_without_a_gpu_a_program_says_so(job: Job) -> None:
-    said = job(COMPILE + "nvcc -arch=sm_90 -o /tmp/twice /tmp/twice.cu && { /tmp/twice || echo $?; }")
+    said = job(
+        COMPILE + "nvcc -arch=sm_90 -o /tmp/twice /tmp/twice.cu && { /tmp/twice || echo $?; }"
+    )
     assert said.splitlines()[-1] == "3"
     assert "driver" in said
 

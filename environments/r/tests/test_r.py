@@ -38,7 +38,11 @@ stopifnot(length(locked) > 50, identical(versions, wanted))
 
 
 def rscript(job: Job, text: str) -> str:
-    return job("Rscript - 2>/tmp/errors <<'SCRIPT' || { cat /tmp/errors >&2; exit 1; }\n" + text + "\nSCRIPT")
+    return job(
+        "Rscript - 2>/tmp/errors <<'SCRIPT' || { cat /tmp/errors >&2; exit 1; }\n"
+        + text
+        + "\nSCRIPT"
+    )
 
 
 def test_data_are_read_summarised_drawn_and_written(job: Job) -> None:

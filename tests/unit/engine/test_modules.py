@@ -122,6 +122,7 @@ class TestRequirements:
         monkeypatch.setattr(self.module, "operating_system", lambda: system)
         needs: dict[str, object] = {"cores": 10**6, "memory_mib": 10**9, "disk_gib": 10**9}
         needs["limits"] = {"desk": {"cpus": 10**6, "memory_mib": 10**9}}
+        needs["gpus"] = {"desk": 65, "jobs of host a": ["GPU-0"]}
         arguments = {"project": "dap", "address": "127.0.0.1", "ports": [], **needs}
         arguments["directory"], arguments["owner"] = str(tmp_path / "tree"), "ours"
         found = self.refused(arguments)
@@ -132,6 +133,8 @@ class TestRequirements:
             " free for ",
             "desk asks for 1e+06 cpus",
             "desk asks for 1000000000 MiB",
+            "desk: gpus: asks for 65 GPUs, ",
+            "jobs of host a: gpus: no GPU GPU-0; ",
         ):
             assert any(part in what for what in found), part
         assert not (tmp_path / "tree").exists()
@@ -141,7 +144,7 @@ class TestRequirements:
         self, tmp_path: Path, owner: str, refused: bool
     ) -> None:
         (tmp_path / "owner").write_text(f"{owner}\n")
-        needs = {"cores": 1, "memory_mib": 1, "disk_gib": 1, "limits": {}}
+        needs = {"cores": 1, "memory_mib": 1, "disk_gib": 1, "limits": {}, "gpus": {}}
         arguments = {
             "project": "dap",
             "address": "127.0.0.1",
@@ -151,6 +154,42 @@ class TestRequirements:
         }
         found = self.refused({**arguments, "directory": str(tmp_path)})
         assert any("another project" in what for what in found) is refused
+
+    @pytest.mark.parametrize(
+        ("gpus", "said"),
+        [
+            (2, ""),
+            ("all", ""),
+            ([1, "GPU-aa", "MIG-cc"], ""),
+            (3, "desk: gpus: asks for 3 GPUs, 2 there"),
+            ([2, "GPU-bb", "GPU-zz"], "desk: gpus: no GPU 2, GPU-zz; 2 there"),
+        ],
+    )
+    def test_gpus_are_held_against_what_the_driver_shows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: object, said: str
+    ) -> None:
+        listing = (
+            "GPU 0: NVIDIA H200 (UUID: GPU-aa)\n"
+            "  MIG 1g.18gb     Device  0: (UUID: MIG-cc)\n"
+            "GPU 1: NVIDIA H200 (UUID: GPU-bb)\n"
+        )
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\ncat <<'END'\n{listing}END\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        (found,) = self.module.the_gpus({"desk": gpus})
+        assert (found["level"], found["what"]) == (
+            ("problem", said) if said else ("ok", "2 there, enough for desk")
+        )
+
+    def test_without_a_driver_there_is_no_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nowhere")
+        (found,) = self.module.the_gpus({"desk": "all"})
+        assert found["what"] == (
+            "desk: gpus: asks for all GPUs, none there that NVIDIA's driver shows"
+        )
+        assert found["remedy"].startswith("leave gpus out of platform.yml, or ")
+        assert list(self.module.the_gpus({})) == []
 
     @pytest.mark.parametrize(
         ("text", "numbers"), [("v2.26.1-4", (2, 26)), ("26.1.5+dfsg1", (26, 1)), ("", (0, 0))]

@@ -30,6 +30,24 @@ def test_a_container_gets_limits_labels_and_the_network_of_jobs(policy: Policy) 
 
 
 @pytest.mark.parametrize(
+    ("gpus", "asked"),
+    [
+        (0, {}),
+        ("all", {"Count": -1}),
+        (2, {"Count": 2}),
+        ([0, "GPU-aa"], {"DeviceIDs": ["0", "GPU-aa"]}),
+    ],
+)
+def test_jobs_get_the_gpus_of_the_settings(gpus: Any, asked: dict[str, Any]) -> None:
+    policy = Policy({}, "dap_edge", JobLimits("4g", 2, 99, gpus))
+    wanted = [{"Driver": "nvidia", "Capabilities": [["gpu"]], **asked}] if asked else []
+    job = policy.container({"Image": "i", "WorkingDir": "/builds"})
+    assert job["HostConfig"]["DeviceRequests"] == wanted
+    greedy = {"Image": "i", "HostConfig": {"DeviceRequests": [{"Count": -1}]}}
+    assert policy.container(greedy)["HostConfig"]["DeviceRequests"] == []
+
+
+@pytest.mark.parametrize(
     "host",
     [
         {"Binds": ["/:/host"]},

@@ -308,3 +308,45 @@ def test_the_plan_reads_no_file(project: Project) -> None:
     settings = project.settings
     project.root.rename(project.root.with_name("away"))
     assert make_plan(settings, catalogue).services
+
+
+def environments_of(project: Project) -> set[str]:
+    (host,) = project.plan().hosts
+    return {image.name for image in host.images if image.name.startswith("environment-")}
+
+
+def test_only_the_environments_that_are_asked_for_are_built(project: Project) -> None:
+    for name in ("r", "cuda"):
+        parent = "base" if name == "r" else "python"
+        project.write(
+            f"environments/{name}/environment.yml", f"parent: {parent}\ndescription: {name}\n"
+        )
+        project.write(f"environments/{name}/Dockerfile", "FROM parent\n")
+    assert environments_of(project) == {"environment-base", "environment-python"}
+    project.data |= {"environments": ["r"], "workspaces": []}
+    assert environments_of(project) == {"environment-base", "environment-r"}
+    project.data["workspaces"] = [
+        {"name": "desk", "owner": "admin", "environment": "cuda", "ssh_port": 2201}
+    ]
+    assert environments_of(project) == {
+        "environment-base", "environment-r", "environment-python", "environment-cuda",
+    }  # fmt: skip
+    assert set(project.plan().images.environments) == {"base", "cuda", "python", "r"}
+
+
+def test_an_environment_that_is_not_there_is_refused_with_those_that_are(project: Project) -> None:
+    project.data["environments"] = ["python", "pyhton"]
+    with pytest.raises(InputError) as refused:
+        project.plan()
+    assert "environments[1]: is no environment; allowed: python (nearest), base" in str(
+        refused.value
+    )
+
+
+def test_labels_change_no_tag(project: Project) -> None:
+    before = tags(project)
+    project.write("environments/python/environment.yml", "parent: base\ndescription: Other\n")
+    assert tags(project) == before
+    image = project.plan().images.environments["python"]
+    assert image.labels["org.opencontainers.image.description"] == "Other"
+    assert image.reference.endswith(f":{image.labels['org.opencontainers.image.version']}")
