@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dap.environments.commands import output
+import yaml
+
 from dap.environments.content import base_content, contents, parent_of, read_folders
 from dap.environments.decide import Step, decide, new_lock, wanted
 from dap.environments.lock import Locked
 from dap.environments.registry import Registry
 from dap.environments.repository import Repository, cloned
 from dap.environments.store import Store, say
-from dap.errors import DapError
+from dap.errors import DapError, InputError
 from dap.files import digest_of_files
 
 _OCI = "org.opencontainers.image"
@@ -67,8 +67,7 @@ def run(root: Path) -> None:
     with cloned(os.environ["CI_REPOSITORY_URL"], os.environ["CI_COMMIT_BRANCH"]) as repository:
         lock = repository.lock()
         earlier = repository.earlier()
-        offered = {*deployed.environments, *lock}
-        names = wanted(folders, offered, changed_folders(root))
+        names = wanted(folders, {*deployed.environments, *lock, *named_in_settings(root)})
         before = {
             name: Locked(made_of[name], earlier[name, made_of[name]])
             for name in names
@@ -87,6 +86,8 @@ def run(root: Path) -> None:
         )
         for step in steps:
             say(f"environments/{step.name} {step.content}: {step.why}")
+        if others := sorted(folders.keys() - names):
+            say(f"not offered (`environments` in platform.yml): {', '.join(others)}")
         images = {step.name: Locked(step.content, step.image) for step in steps if step.image}
         due = [step for step in steps if step.image is None]
         if due:
@@ -112,17 +113,19 @@ def read_deployed(host: str) -> Deployed:
     return Deployed(data["base"], data["builder"], data["content"], environments)
 
 
-def changed_folders(root: Path) -> set[str]:
-    """Return the environments whose folders the push touched, as far as git can tell."""
-    before = os.environ.get("CI_COMMIT_BEFORE_SHA", "")
-    if not before.strip("0"):
-        return set()
+def named_in_settings(root: Path) -> set[str]:
+    """Return the environments that the commit's platform.yml offers to jobs and workspaces.
+
+    Raises:
+        InputError: it is no mapping of keys.
+    """
+    path = root / "platform.yml"
     try:
-        shown = output("git", "diff", "--name-only", before, "HEAD", "--", "environments", cwd=root)
-    except subprocess.CalledProcessError:
-        return set()  # the commit before is not there any more
-    paths = [Path(line).parts for line in shown.splitlines()]
-    return {path[1] for path in paths if len(path) > 2}
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        named = {str(name) for name in settings.get("environments") or []}
+        return named | {str(each["environment"]) for each in settings.get("workspaces") or []}
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"platform.yml: {error}", "`make validate` says more") from error
 
 
 def build(

@@ -24,15 +24,10 @@ class Step:
         return self.folder.name
 
 
-def wanted(
-    folders: Mapping[str, Folder], offered: Iterable[str], changed: Iterable[str]
-) -> set[str]:
-    """Return the environments that must have an image: those offered, those changed, their parents.
-
-    One that nobody asked for, and that no push touches, costs nothing.
-    """
+def wanted(folders: Mapping[str, Folder], offered: Iterable[str]) -> set[str]:
+    """Return the environments that must have an image: those offered, and their parents."""
     found: set[str] = set()
-    for name in (*offered, *changed):
+    for name in offered:
         while name in folders and name not in found:
             found.add(name)
             name = folders[name].parent

@@ -175,5 +175,7 @@ def clone(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A clone; what is pushed from it is taken back."""
     clone = Clone(platform, tmp_path_factory.mktemp("clone"))
     clone.write(".gitlab-ci.yml", PIPELINE)
+    settings = (clone.path / "platform.yml").read_text()
+    clone.write("platform.yml", f"{settings}\nenvironments: [python, {SMALL}, {SMALLER}]\n")
     yield clone
     clone.git("push", "--force", "-o", "ci.skip", "origin", f"{clone.start}:main")

@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,6 @@ from demo.project import clean_environment
 from tests.demo.conftest import Platform
 from tests.demo.environments.conftest import BUILD, SMALL, SMALLER, TEST, Clone, Ended
 
-WORKSPACE = "admin-small"
 BROKEN = "FROM parent\nUSRE 0\n"
 UNRESOLVABLE = "apt-get update && apt-get install -y no-such-package-at-all"
 
@@ -33,13 +31,14 @@ def story() -> Story:
 
 
 @pytest.fixture(scope="module")
-def workspace(platform: Platform, clone: Clone) -> Iterator[Path]:
-    """The project with a workspace of the small environment; deployed without it afterwards."""
+def workspace(platform: Platform, clone: Clone) -> Iterator[str]:
+    """A workspace of the small environment, from the next deploy on; afterwards it is gone."""
+    name = "admin-small"
     project = platform.project
     settings = project.path / "platform.yml"
     text = settings.read_text()
-    settings.write_text(text + f"  - {{name: {WORKSPACE}, owner: admin, environment: {SMALL}}}\n")
-    yield settings
+    settings.write_text(text + f"  - {{name: {name}, owner: admin, environment: {SMALL}}}\n")
+    yield name
     settings.write_text(text)
     project.git("checkout", "--quiet", clone.start, "--", ".gitlab-ci.yml", "environments")
     for name in ("lock.yml", SMALL, SMALLER):
@@ -118,12 +117,11 @@ def test_a_push_builds_tests_pushes_and_locks_without_root(clone: Clone, story: 
 
 
 def test_a_deploy_brings_a_workspace_the_image_that_was_built(
-    platform: Platform, clone: Clone, story: Story, workspace: Path
+    platform: Platform, story: Story, workspace: str
 ) -> None:
-    assert workspace.exists()
     said = deploy(platform)
     image = story.locks[0][SMALL]["image"]
-    assert digests_of(platform, WORKSPACE) == {image}
+    assert digests_of(platform, workspace) == {image}
     assert f"pulling registry.{platform.domain}/{image}" in said
     assert "building environment-small" not in said
 
@@ -152,12 +150,11 @@ def test_a_change_rebuilds_the_environment_and_its_children_alone(
 
 
 def test_the_next_deploy_moves_the_workspace(
-    platform: Platform, clone: Clone, story: Story, workspace: Path
+    platform: Platform, story: Story, workspace: str
 ) -> None:
-    assert workspace.exists()
     deploy(platform)
-    assert digests_of(platform, WORKSPACE) == {story.locks[1][SMALL]["image"]}
-    assert platform.execute(WORKSPACE, "cat", "/etc/small") == "two\n"
+    assert digests_of(platform, workspace) == {story.locks[1][SMALL]["image"]}
+    assert platform.execute(workspace, "cat", "/etc/small") == "two\n"
 
 
 def test_a_push_that_touches_no_environment_builds_nothing(clone: Clone) -> None:
