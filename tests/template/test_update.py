@@ -38,7 +38,8 @@ def edited_project(template: Path, version: str, target: Path) -> Path:
     settings = target / "platform.yml"
     text = settings.read_text()
     assert "slots: 2" in text
-    settings.write_text(text.replace("slots: 2", "slots: 3") + "\n# a note of mine\n")
+    text = text.replace("slots: 2", "slots: 3").replace("lite\n", "lite\n# a note of mine\n", 1)
+    settings.write_text(text)
     (target / "src" / "own").mkdir()
     (target / "src" / "own" / "analysis.py").write_text("print('mine')\n")
     git("init", "--quiet", "--initial-branch", "main", cwd=target)

@@ -107,8 +107,11 @@ def finding(level: str, where: str, what: str, remedy: str = "") -> Finding:
 
 def publishes(container: dict[str, Any], addresses: set[str], port: int) -> bool:
     """Tell whether a line of `docker ps` shows the port on one of the addresses."""
-    shown = re.findall(r"([0-9a-f.:]+?)]?:(\d+)->", container["Ports"])
-    return any(ip in addresses and int(number) == port for ip, number in shown)
+    # Neighbours are shown as one: 127.0.0.1:2200-2201->2200-2201/tcp.
+    shown = re.findall(r"([0-9a-f.:]+?)]?:(\d+)(?:-(\d+))?->", container["Ports"])
+    return any(
+        ip in addresses and int(first) <= port <= int(last or first) for ip, first, last in shown
+    )
 
 
 def taken_ports(project: str, address: str, ports: list[int], running: bool) -> list[Finding]:

@@ -75,6 +75,12 @@ class WebSocket:
         if " 101 " not in f"{status} " or answer.get("sec-websocket-accept") != wanted:
             raise RefusedError(status)
 
+    def send(self, text: str) -> None:
+        """Send a text message of less than 64 KiB."""
+        content = text.encode()
+        head = bytes([0x80 | TEXT, 0x80 | 126]) + struct.pack(">H", len(content))
+        self._socket.sendall(head + bytes(4) + content)
+
     def receive(self) -> str:
         """Return the next text message; waits for TIMEOUT_S at most.
 

@@ -68,6 +68,7 @@ class Places:
             r"(?<=DELETE_DATA=)dap\b": project.name,
             r"(?<=compose\.project=)dap\b": project.name,
             r"(?m)^dap(?=: )": project.name,
+            r"\bdap(?=\.(conf|known_hosts)\b)": project.name,
             r"\bPASSWORD\b": project.password,
             r"\bREPOSITORY\b": str(self.directory / "distribution"),
         }
@@ -118,9 +119,19 @@ class Places:
     def _programs(self) -> None:
         """Put programs before the real ones that know this demo's key and answers."""
         project = self.platform.project
+        # OpenSSH looks for its files in the account's home, whatever HOME says.
+        here = self.directory / "home" / ".ssh"
+        options = [option.removeprefix("-o").replace("=", " ") for option in project.ssh_options]
+        (here / "options").write_text("\n".join(["Host *", *options, ""]))
         for name in ("ssh", "sftp", "scp"):
-            command = [str(shutil.which(name)), *project.ssh_options]
-            self._program(name, f'exec {shlex.join(command)} "$@"')
+            self._program(
+                name,
+                f"here={shlex.quote(str(here))}\n"
+                'if [ -d "$here/dap" ]; then sed "s#~/.ssh/dap#$here/dap#" "$here"/dap/*.conf; fi'
+                ' >"$here/all"\n'
+                'cat "$here/options" >>"$here/all"\n'
+                f'exec {shutil.which(name)} -F "$here/all" "$@"',
+            )
         if shutil.which("sudo") is None:  # then this is root, for whom it does nothing
             self._program("sudo", 'exec "$@"')
         copier = str(ROOT / ".venv" / "bin" / "copier")
@@ -144,19 +155,21 @@ class Places:
         ssh = self.laptop / ".ssh"
         ssh.mkdir(parents=True)
         self._key(ssh)
-        (ssh / "config").write_text("StrictHostKeyChecking accept-new\n")
-        shutil.copy(self.directory / "home" / ".gitconfig", self.laptop)
-        (self.laptop / "ca.pem").write_text(
-            subprocess.run(
-                [self.platform.project.path / ".venv/bin/dap", "credentials", "--ca"],
-                cwd=self.platform.project.path,
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
+        (ssh / "config").write_text(
+            "Include dap/*.conf\nHost *\nStrictHostKeyChecking accept-new\n"
         )
+        # What the operator gives: where it belongs, and as it comes.
+        for folder in (ssh / "dap", self.laptop):
+            self._dap("ssh-config", "--folder", str(folder))
+        shutil.copy(self.directory / "home" / ".gitconfig", self.laptop)
+        (self.laptop / "ca.pem").write_text(self._dap("credentials", "--ca"))
         privileged("chmod", "-R", "go=", str(self.laptop))
         privileged("chown", "-R", f"{ANALYST}:{ANALYST}", str(self.laptop))
+
+    def _dap(self, *arguments: str) -> str:
+        done = self.platform.dap(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def git(self, *arguments: str, cwd: Path) -> str:
         """Run git; what it printed."""
@@ -180,8 +193,8 @@ class Places:
         if place == "laptop":
             return Session(self._laptop_command(), self.laptop)
         if place == "workspace":
-            ssh = ["ssh", "-p", "2201", f"analyst@{self.platform.domain}", "exec", "bash"]
-            return Session(ssh, self.host, self._environment)
+            self._dap("ssh-config", "--folder", str(self.directory / "home" / ".ssh" / "dap"))
+            return Session(["ssh", WORKSPACE, "exec", "bash"], self.host, self._environment)
         folder = {"host": self.host, "project": self.project}[place]
         return Session(["bash", "--noprofile", "--norc"], folder, self._environment)
 

@@ -101,6 +101,8 @@ class TestRequirements:
             ("127.0.0.14:443->443/tcp", False),
             ("0.0.0.0:443->443/tcp, [::]:443->443/tcp", True),
             ("127.0.0.1:8443->443/tcp, 443/tcp", False),
+            ("127.0.0.1:442-444->442-444/tcp", True),
+            ("127.0.0.1:444-445->444-445/tcp", False),
         ],
     )
     def test_a_container_of_another_address_does_not_hold_a_port(

@@ -66,7 +66,7 @@ def test_a_workspace_is_reached_by_the_jump(keys: Keys, tmp_path: Path) -> None:
         assert (found["hostname"], found["port"], found["user"]) == ("desk", "2222", "analyst")
         assert found["proxyjump"] == "workspaces.lab.example.org"
         assert found["stricthostkeychecking"] == "true"
-        assert found["userknownhostsfile"] == "~/.ssh/dap/lab.known_hosts"
+        assert found["userknownhostsfile"].endswith("/.ssh/dap/lab.known_hosts")
     jump = read(files, tmp_path, "workspaces.lab.example.org")
     assert (jump["port"], jump["user"]) == ("2200", "jump")
 
@@ -144,7 +144,9 @@ def test_each_host_has_a_jump_for_its_own(keys: Keys, tmp_path: Path) -> None:
         {"name": "one", "address": "10.0.0.1", "roles": ["runner"]},
         {"name": "two", "address": "10.0.0.2", "roles": ["runner"]},
     ]
-    placed = [{**each, "host": host} for each, host in zip(WORKSPACES, ("one", "two", "two"))]
+    placed = [
+        {**each, "host": host} for each, host in zip(WORKSPACES, ("one", "two", "two"), strict=True)
+    ]
     made = plan(hosts=hosts, workspaces=placed)
     assert [[one.name for one in host.host.workspaces] for host in made.hosts] == [
         [],

@@ -1,4 +1,4 @@
-"""The jump opens the SSH ports that the plan names, each for its own people, and does nothing else."""
+"""The jump opens the SSH ports that the plan names, each for its own people, and no more."""
 
 from __future__ import annotations
 
