@@ -1,4 +1,4 @@
-"""split.py LOCK FOLDER: write each layer's part of a lock file to FOLDER/NAME.lock.
+"""Split a lock file: `split.py LOCK FOLDER` writes each layer's part to FOLDER/NAME.lock.
 
 A build makes only those layers anew whose part has changed. What is named in no layer is in `rest`.
 """
@@ -9,11 +9,11 @@ from pathlib import Path
 
 # Large packages that belong together; each layer is packed on a core of its own when it is pushed.
 LAYERS = {
-    "numeric": (
-        "contourpy fonttools joblib kiwisolver matplotlib narwhals numpy pandas pillow scikit-learn scipy"
-    ),
+    "numeric": "contourpy fonttools joblib kiwisolver matplotlib narwhals numpy pandas pillow "
+    "scikit-learn scipy",
     "jupyter": "babel debugpy ipykernel ipython jedi jupyter-server jupyterlab pip pygments ruff",
-    "clients": "boto3 botocore cryptography databricks-sdk mlflow-skinny psycopg psycopg-binary skops",
+    "clients": "boto3 botocore cryptography databricks-sdk mlflow-skinny psycopg psycopg-binary "
+    "skops",
 }
 
 lock, folder = Path(sys.argv[1]).read_text(encoding="utf-8"), Path(sys.argv[2])

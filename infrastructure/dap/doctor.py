@@ -17,8 +17,8 @@ from dap.status import judge
 _TIMEOUT_S = 180
 # What a host is told of its variables; the rest is for a deploy alone, secrets among it.
 _TOLD = (
-    "project", "directory", "owner", "address", "reach", "ports", "limits", "gpus", "names", "certificate",
-    "registry", "base", "upstream", "packages", "extra_ca",
+    "project", "directory", "owner", "address", "reach", "ports", "limits", "gpus", "names",
+    "certificate", "registry", "base", "upstream", "packages", "extra_ca",
 )  # fmt: skip
 
 
