@@ -69,6 +69,14 @@ def test_more_than_the_host_has(refused: Refused) -> None:
     assert "lower it in platform.yml: the workspace admin-python" in said
 
 
+def test_more_gpus_than_the_host_has(refused: Refused) -> None:
+    said = refused("cpus: 2, memory: 4g", "cpus: 2, memory: 4g, gpus: 64")
+    assert "admin-python: gpus: asks for 64 GPUs, " in said
+    said = refused("slots: 2", "slots: 2, gpus: [63]")
+    assert "jobs of host local: gpus: no GPU 63; " in said
+    assert " gpus " in said[said.index("no GPU 63") :]
+
+
 def test_a_platform_of_another_project_is_not_destroyed(platform: Platform, tmp_path: Path) -> None:
     stranger = tmp_path / "project"
     unwanted = shutil.ignore_patterns(".git", ".venv", ".dap", "vault.yml")
