@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import requests
 
 from demo.access import SYSTEM_CA, await_result
+from demo.project import ADMIN
 from tests.bench.bench import Bench
 from tests.bench.figure import Baseline, Figure
 from tests.bench.running import Running, bridge_address, container
 from tests.bench.timing import interleave, seconds
+from tests.demo.workspaces.client import Client, client
 
 AT_MOST_S = 3
 TIMEOUT_S = 60
@@ -23,34 +26,26 @@ PROMPT = b"$ "
 JUPYTER = ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]
 
 
-def prompt(platform: Running, hostname: str, port: int) -> None:
-    """Wait until SSH greets, log in with a terminal and wait for the shell's prompt.
+def prompt(client: Client, name: str) -> None:
+    """Log in with a terminal, through the jump, until the shell's prompt is there."""
 
-    Raises:
-        RuntimeError: the session ended without a prompt.
-    """
+    def shown() -> bool | None:
+        said = b""
+        with subprocess.Popen(
+            ["ssh", "-tt", "-F", str(client.config), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as session:
+            assert session.stdout is not None
+            while part := os.read(session.stdout.fileno(), 4096):
+                said += part
+                if PROMPT in said:
+                    session.terminate()
+                    return True
+        return None  # the workspace does not answer yet
 
-    def greeted() -> bool | None:
-        try:
-            with socket.create_connection((hostname, port), timeout=2) as connection:
-                return connection.recv(8) == b"SSH-2.0-" or None
-        except OSError:
-            return None
-
-    await_result("the workspace's SSH server", greeted, TIMEOUT_S, EVERY_S)
-    command = ["ssh", "-tt", *platform.project.ssh_options, "-p", str(port)]
-    with subprocess.Popen(
-        [*command, f"analyst@{hostname}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as session:
-        assert session.stdin is not None
-        assert session.stdout is not None
-        shown = b""
-        while PROMPT not in shown:
-            part = os.read(session.stdout.fileno(), 4096)
-            if not part:
-                raise RuntimeError(f"no prompt over SSH: {shown!r}")
-            shown += part
-        session.terminate()
+    await_result(f"the prompt of {name}", shown, TIMEOUT_S, EVERY_S)
 
 
 def answers(url: str) -> None:
@@ -75,17 +70,18 @@ class Starts:
     Attributes:
         platform: has the workspace.
         name: of the workspace.
+        client: logs in.
         pages: seconds from each start to its page.
     """
 
     platform: Running
     name: str
+    client: Client
     pages: list[float] = field(default_factory=list)
 
     def start(self) -> float:
         """Start the stopped workspace; seconds to the prompt, those to the page are kept."""
         plan = self.platform.plan
-        [stream] = [entry for entry in plan["streams"] if entry["name"] == self.name]
         [route] = [entry for entry in plan["routes"] if entry["name"] == self.name]
         made = self.platform.containers()[self.name]
         made.stop()
@@ -94,7 +90,7 @@ class Starts:
         def all_of_it() -> None:
             def shell() -> None:
                 made.start()
-                prompt(self.platform, stream["hostname"], int(stream["listen"]))
+                prompt(self.client, self.name)
 
             to_prompt.append(seconds(shell))
             answers(route["url"] + route["health"])
@@ -123,19 +119,21 @@ class Starts:
 def measure(bench: Bench) -> None:
     """Time starts of the first workspace, and of its image alone."""
     platform = bench.platform
-    starts = Starts(platform, min(platform.plan["workspaces"]))
-    values = interleave(
-        bench.repeats,
-        {
-            "workspace": starts.start,
-            "shell": lambda: starts.bare(["true"], None),
-            "jupyter": lambda: starts.bare(JUPYTER, answers),
-        },
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        admin = client(platform.project, Path(folder), ADMIN, platform.project.key)
+        starts = Starts(platform, min(platform.plan["workspaces"]), admin)
+        values = interleave(
+            bench.repeats,
+            {
+                "workspace": starts.start,
+                "shell": lambda: starts.bare(["true"], None),
+                "jupyter": lambda: starts.bare(JUPYTER, answers),
+            },
+        )
     bench.add(
         Figure(
             *("start → SSH prompt", "s", values["workspace"]),
-            "a stopped workspace by `docker start`; a terminal through the proxy",
+            "a stopped workspace by `docker start`; a terminal through the jump",
             AT_MOST_S,
             Baseline("the image running `true`", values["shell"]),
         ),

@@ -4,7 +4,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.demo.conftest import Platform
+from demo.project import Project
 
 TIMEOUT_S = 60
 
@@ -14,11 +14,11 @@ class Client:
     """OpenSSH with the files that `make ssh-config` writes and one key.
 
     Attributes:
-        platform: whose workspaces are to be reached.
+        project: of the platform whose workspaces are to be reached.
         config: OpenSSH's configuration.
     """
 
-    platform: Platform
+    project: Project
     config: Path
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -51,10 +51,10 @@ class Client:
         return done.stdout
 
 
-def client(platform: Platform, folder: Path, user: str, key: Path) -> Client:
+def client(project: Project, folder: Path, user: str, key: Path) -> Client:
     """Make the files of a user, as the operator does, and put them to use with a key."""
-    platform.project.make("ssh-config", f"USER={user}", f"FOLDER={folder}")
-    conf = folder / f"{platform.name}.conf"
+    project.make("ssh-config", f"USER={user}", f"FOLDER={folder}")
+    conf = folder / f"{project.name}.conf"
     # A person's own folder, which ssh looks up by account: not that of who runs the tests.
     conf.write_text(conf.read_text().replace("~/.ssh/dap", str(folder)))
     config = folder / "config"
@@ -62,4 +62,4 @@ def client(platform: Platform, folder: Path, user: str, key: Path) -> Client:
         f"Include {conf}\nHost *\n  IdentityFile {key}\n  IdentitiesOnly yes\n  BatchMode yes\n"
         "  ConnectTimeout 10\n"
     )
-    return Client(platform, config)
+    return Client(project, config)

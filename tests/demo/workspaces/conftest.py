@@ -67,10 +67,10 @@ def peopled(platform: Platform, graces_key: Path) -> Iterator[Platform]:
 @pytest.fixture(scope="package")
 def admin(peopled: Platform, tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The demo's user."""
-    return client(peopled, tmp_path_factory.mktemp("admin"), "admin", peopled.project.key)
+    return client(peopled.project, tmp_path_factory.mktemp("admin"), "admin", peopled.project.key)
 
 
 @pytest.fixture(scope="package")
 def grace(peopled: Platform, graces_key: Path, tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The second user."""
-    return client(peopled, tmp_path_factory.mktemp("grace"), "grace", graces_key)
+    return client(peopled.project, tmp_path_factory.mktemp("grace"), "grace", graces_key)

@@ -35,11 +35,11 @@ def forwarding(client: Client, *arguments: str) -> Iterator[None]:
 
 def test_a_name_is_enough(admin: Client) -> None:
     assert admin.said(MINE, "id -un; hostname -f >/dev/null; pwd") == "analyst\n/home/analyst\n"
-    assert admin.said(f"{MINE}.{admin.platform.name}", "id -u") == "1000\n"
+    assert admin.said(f"{MINE}.{admin.project.name}", "id -u") == "1000\n"
 
 
 def test_no_host_key_is_taken_on_trust(admin: Client, tmp_path: Path) -> None:
-    known = admin.config.parent / f"{admin.platform.name}.known_hosts"
+    known = admin.config.parent / f"{admin.project.name}.known_hosts"
     assert admin.run(MINE, "true").returncode == 0
     # Of the jump, then of the workspace behind it.
     for wrong in ("workspaces", MINE):
@@ -48,11 +48,11 @@ def test_no_host_key_is_taken_on_trust(admin: Client, tmp_path: Path) -> None:
         (tmp_path / "config").write_text(
             admin.config.read_text().replace("Include ", f"Include {tmp_path}/")
         )
-        conf = admin.config.parent / f"{admin.platform.name}.conf"
+        conf = admin.config.parent / f"{admin.project.name}.conf"
         here = tmp_path / str(conf).lstrip("/")
         here.parent.mkdir(parents=True, exist_ok=True)
         here.write_text(conf.read_text().replace(str(known), str(tmp_path / "known")))
-        done = Client(admin.platform, tmp_path / "config").run(MINE, "true")
+        done = Client(admin.project, tmp_path / "config").run(MINE, "true")
         assert done.returncode == 255
         assert "Host key verification failed" in done.stderr
 
@@ -128,7 +128,7 @@ def test_an_agent_comes_along_only_when_asked(admin: Client, tmp_path: Path) -> 
     with subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL) as process:
         try:
             await_result("the agent", lambda: agent.exists() or None, 10)
-            key = str(admin.platform.project.key)
+            key = str(admin.project.key)
             environment = {**os.environ, "SSH_AUTH_SOCK": str(agent)}
             subprocess.run(
                 ["ssh-add", "-q", key], check=True, env=environment, stderr=subprocess.DEVNULL
@@ -193,7 +193,7 @@ def test_a_strangers_key_is_refused_at_the_jump(
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     text = admin.config.read_text().replace(str(platform.project.key), str(key))
     (tmp_path / "config").write_text(text)
-    done = Client(platform, tmp_path / "config").run(MINE, "true")
+    done = Client(platform.project, tmp_path / "config").run(MINE, "true")
     assert done.returncode == 255
     assert f"jump@workspaces.{platform.domain}: Permission denied (publickey)" in done.stderr
 
