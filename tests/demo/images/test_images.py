@@ -1,6 +1,5 @@
 """Environments beyond the default ones: built as a deploy does it, tested as their folders say."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,12 +11,11 @@ import pytest
 
 from demo.project import ROOT
 from tests.demo.conftest import Platform
-from tests.unit.engine.modules import load
+from tests.environments import COMMIT, build
 
 ENVIRONMENTS = ROOT / "environments"
 EXTRA = ("r", "python-cuda")
 REVISION = "org.opencontainers.image.revision"
-COMMIT = "0" * 39 + "1"
 
 
 @pytest.fixture(scope="module")
@@ -25,33 +23,10 @@ def images(
     platform: Platform, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
     """References by environment, each built; the large one is removed, its layers are cached."""
-    root = tmp_path_factory.mktemp("extra") / "project"
-    unwanted = shutil.ignore_patterns(".git", ".venv", ".dap", "vault.yml")
-    shutil.copytree(platform.project.path, root, ignore=unwanted)
-    settings = root / "platform.yml"
-    settings.write_text(f"environments: [python, {', '.join(EXTRA)}]\n{settings.read_text()}")
-    tree = root / "tree"
-    done = platform.dap("--project", str(root), "render", "--out", str(tree))
-    assert done.returncode == 0, done.stderr
-    (tree,) = (path for path in tree.iterdir() if path.is_dir())
-    targets = {
-        name: target["tags"]
-        for name, target in json.loads((tree / "docker-bake.json").read_text())["target"].items()
-    }
-    module = load("dap_images")
-    given = {
-        "targets": targets,
-        "upstream": [],
-        "base": "",
-        "packages": {},
-        "extra_ca": {},
-        "revision": COMMIT,
-        "locked": {},
-    }
-    module.build(tree, given, module.needed(given))
-    yield {name: targets[f"environment-{name}"][0] for name in ("base", "python", *EXTRA)}
+    built = build(platform.project, EXTRA, tmp_path_factory.mktemp("extra"))
+    yield built
     if os.environ.get("DAP_KEEP") != "1":
-        platform.docker.images.remove(targets["environment-python-cuda"][0])
+        platform.docker.images.remove(built["python-cuda"])
 
 
 @pytest.mark.parametrize("name", EXTRA)

@@ -329,3 +329,37 @@ class TestTrust:
         moved = self.module.hosts_text("one", "127.0.0.2", ["one.invalid"], present=True)
         assert "127.0.0.2 one.invalid" in moved
         assert "127.0.0.1 one.invalid" not in moved
+
+
+class TestGpu:
+    """Programs that stand for apt's: no Debian mirror has NVIDIA's package."""
+
+    module = load("dap_gpu")
+
+    @pytest.fixture
+    def calls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """File with the calls of apt-get; apt-cache knows the version in the file `candidate`."""
+        called, known = tmp_path / "calls", tmp_path / "candidate"
+        known.write_text("(none)")
+        for name, body in (
+            ("apt-get", f'echo "$@" >>{called}'),
+            ("apt-cache", f'echo "  Candidate: $(cat {known})"'),
+        ):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        return called
+
+    def test_a_host_whose_sources_lack_the_toolkit_is_told_so(self, calls: Path) -> None:
+        with pytest.raises(self.module.NoPackageError) as refused:
+            self.module.install()
+        assert str(refused.value) == (
+            "no apt source of this host has the package nvidia-container-toolkit"
+        )
+        assert "install" not in calls.read_text()
+
+    def test_the_toolkit_comes_from_the_hosts_own_sources(self, calls: Path) -> None:
+        calls.with_name("candidate").write_text("1.18.0-1")
+        self.module.install()
+        (call,) = calls.read_text().splitlines()
+        assert call.endswith("install --no-install-recommends nvidia-container-toolkit")
