@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,8 @@ from dap.environments.content import Folder
 from dap.errors import DapError
 
 STORE = Path("/var/lib/image-builder")
-LIMIT_KIB = 20 * 1024**2  # layers beyond are dropped before the next build
+# Layers and caches are dropped before a build where they are more, or the disk has less left.
+LIMIT_KIB, FREE_KIB = 20 * 1024**2, 5 * 1024**2
 _TESTS_FOUND_NONE = 5
 
 
@@ -49,9 +51,12 @@ class Store:
             temporary.mkdir(parents=True, exist_ok=True)
             output("buildah", "rm", "--all")
             used = int(output("buildah", "unshare", "du", "-sk", str(STORE)).split()[0])
-            if used > LIMIT_KIB:
-                say(f"{used // 1024**2} GiB of layers are kept: dropping them")
+            free = shutil.disk_usage(STORE).free // 1024
+            if used > LIMIT_KIB or free < FREE_KIB:
+                say(f"dropping {used / 1024**2:.1f} GiB of layers; {free / 1024**2:.1f} are free")
                 output("buildah", "rmi", "--all", "--force")
+                output("buildah", "unshare", "rm", "-rf", str(temporary))
+                temporary.mkdir()
             yield
 
     def build(self, folder: Folder, parent: str, labels: Mapping[str, str]) -> str:

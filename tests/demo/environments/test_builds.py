@@ -100,7 +100,7 @@ def test_a_push_builds_tests_pushes_and_locks_without_root(clone: Clone, story: 
     clone.pull()
     assert set(clone.lock) == {SMALL, SMALLER}
     for name, entry in clone.lock.items():
-        assert clone.tags(name) == {entry["content"]}
+        assert entry["content"] in clone.tags(name)
         image, _, digest = entry["image"].partition("@")
         answer = clone.platform.admin.request(
             "HEAD", "registry", f"/v2/{image}/manifests/{digest}",
