@@ -124,7 +124,7 @@ class Host(Model):
     directory: Directory = ""
     """Where the platform's files are; empty: /srv/dap/<platform name>."""
     gpus: Gpus = 0
-    """GPUs of NVIDIA that each pipeline job gets: 0, all, a number, or a list of indices or UUIDs."""
+    """NVIDIA's GPUs that each pipeline job gets: 0, all, a number, or a list of indices or UUIDs."""
 
 
 class Workspace(Model):
@@ -141,7 +141,7 @@ class Workspace(Model):
     memory: Memory = "4g"
     """Memory at most."""
     gpus: Gpus = 0
-    """GPUs of NVIDIA that it gets: 0, all, a number, or a list of indices or UUIDs."""
+    """NVIDIA's GPUs that it gets: 0, all, a number, or a list of indices or UUIDs."""
     host: Label | None = None
     """Host that it runs on, one with the role runner. Left out: chosen by its name."""
     volumes: list[Label] = Field(default_factory=list)
@@ -267,7 +267,7 @@ class Settings(Section):
     projects: list[Project] = Field(default_factory=_one_project)
     """Projects of the analysts."""
     environments: list[Label] = Field(default_factory=_python, min_length=1)
-    """Folders of `environments/` whose images jobs may use; workspaces bring their own and theirs."""
+    """Folders of `environments/` whose images are built for jobs, beside those of workspaces."""
     hosts: list[Host] = Field(default_factory=_one_host, min_length=1)
     """Machines that the platform runs on."""
     workspaces: list[Workspace] = Field(default_factory=_one_workspace)
