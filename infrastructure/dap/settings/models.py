@@ -124,7 +124,7 @@ class Host(Model):
     directory: Directory = ""
     """Where the platform's files are; empty: /srv/dap/<platform name>."""
     gpus: Gpus = 0
-    """NVIDIA's GPUs that each pipeline job gets: 0, all, a number, or a list of indices or UUIDs."""
+    """NVIDIA's GPUs that each job gets: 0, all, a number, or a list of indices or UUIDs."""
 
 
 class Workspace(Model):
