@@ -11,7 +11,15 @@ from pathlib import Path
 import yaml
 
 from dap.errors import InputError
-from dap.files import NOT_BASE, NOT_ENVIRONMENT, SourceFile, digest_of_files, outside, read_files
+from dap.files import (
+    LITTER,
+    NOT_BASE,
+    NOT_ENVIRONMENT,
+    SourceFile,
+    digest_of_files,
+    outside,
+    read_files,
+)
 
 ROOT = "base"  # an environment that starts from none starts from the image of this name
 _DIGITS = 12
@@ -35,7 +43,7 @@ def read_folders(root: Path) -> dict[str, Folder]:
     folders: dict[str, Folder] = {}
     for path in sorted((root / "environments").iterdir()):
         described = path / "environment.yml"
-        if not path.is_dir() or not any(file.is_file() for file in path.iterdir()):
+        if path.name in LITTER or not path.is_dir() or not any(path.iterdir()):
             continue
         where = described.relative_to(root)
         for file in (described, path / "Dockerfile"):

@@ -363,3 +363,60 @@ class TestGpu:
         self.module.install()
         (call,) = calls.read_text().splitlines()
         assert call.endswith("install --no-install-recommends nvidia-container-toolkit")
+
+
+class TestLocked:
+    """What a pipeline built is pulled by digest; what the registry lost is built."""
+
+    LOCAL = "dap/environment-r:012345678901"
+    REMOTE = "registry.example/environments/r@sha256:" + "1" * 64
+
+    def needed(
+        self, monkeypatch: pytest.MonkeyPatch, known: list[str] | None, has: bool | Exception
+    ) -> dict[str, Any]:
+        module = load("dap_images")
+        held = {} if known is None else {self.LOCAL: known}
+        monkeypatch.setattr(module, "digests", lambda _: held)
+        monkeypatch.setattr(
+            module, "missing_images", lambda tags: [tag for tag in tags if tag not in held]
+        )
+
+        def ask(_: object, reference: str) -> bool:
+            assert reference == self.REMOTE
+            if isinstance(has, Exception):
+                raise has
+            return has
+
+        monkeypatch.setattr(module, "has", ask)
+        given = {
+            "targets": {"r": [self.LOCAL]},
+            "upstream": [],
+            "locked": {self.LOCAL: self.REMOTE},
+        }
+        need: dict[str, Any] = module.needed(given)
+        return {**need, "changes": module.changes_of(given, need)}
+
+    def test_what_is_there_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.needed(monkeypatch, [self.REMOTE], has=True)["changes"] == []
+
+    @pytest.mark.parametrize("known", [None, ["registry.example/environments/r@sha256:2"]])
+    def test_another_image_is_replaced(
+        self, monkeypatch: pytest.MonkeyPatch, known: list[str] | None
+    ) -> None:
+        need = self.needed(monkeypatch, known, has=True)
+        assert need["build"] == []
+        assert need["changes"] == [f"pull {self.REMOTE}"]
+
+    def test_what_the_registry_lost_is_built_and_said(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        need = self.needed(monkeypatch, None, has=False)
+        assert need["changes"] == [
+            f"build {self.LOCAL}: {self.REMOTE} is no longer in the registry"
+        ]
+        assert self.needed(monkeypatch, ["built here"], has=False)["changes"] == []
+
+    def test_a_registry_that_is_away_keeps_no_deploy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        away = load("dap_images").AwayError("no answer")
+        need = self.needed(monkeypatch, None, has=away)
+        assert need["changes"] == [f"build {self.LOCAL}: {self.REMOTE} can't be had: no answer"]

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from dap_pipelines.policy import Policy, RefusedError
+from dap_pipelines.policy import Builder, Policy, RefusedError
 from dap_pipelines.values import JobLimits
 
 CONTAINER = "c" * 64
@@ -153,3 +153,24 @@ def test_a_volume_that_is_not_gitlab_ci_locals_is_refused(
 ) -> None:
     with pytest.raises(RefusedError):
         policy.volume(asked)
+
+
+def test_only_the_image_that_builds_is_let_make_namespaces() -> None:
+    builder = Builder("r/environments/image-builder@sha256:1", "dap_builds")
+    policy = Policy({}, "dap_edge", JobLimits("1g", 1, 9), builder)
+    job = {"WorkingDir": "/gcl-builds", "User": "0:0"}
+    mine = policy.container({**job, "Image": builder.image})
+    assert mine["User"] == "1000:1000"
+    assert mine["HostConfig"]["CapDrop"] == ["ALL"]
+    assert mine["HostConfig"]["CapAdd"] == ["SETGID", "SETUID"]
+    assert mine["HostConfig"]["Binds"] == ["dap_builds:/var/lib/image-builder"]
+    assert "seccomp=unconfined" not in mine["HostConfig"]["SecurityOpt"]
+    for other, image in ((policy, "r/environments/python@sha256:1"), (plain(), builder.image)):
+        made = other.container({**job, "Image": image})
+        assert made["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
+        assert made["HostConfig"]["Binds"] == []
+        assert made["User"] == "0:0"
+
+
+def plain() -> Policy:
+    return Policy({}, "dap_edge", JobLimits("1g", 1, 9))

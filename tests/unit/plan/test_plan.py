@@ -104,6 +104,34 @@ def test_a_change_gives_new_tags_to_what_is_made_of_it(
     assert {name for name, ref in tags(project).items() if before[name] != ref} == changed
 
 
+def test_a_lock_that_fits_gives_the_image_that_was_built(project: Project) -> None:
+    before = project.plan().images.environments
+    content = project.plan().catalogue.environment_contents["base"]
+    image = f"environments/base@sha256:{'a' * 64}"
+    for held, locked in ((content, image), ("0" * 12, "")):
+        project.write("environments/lock.yml", f"base: {{content: '{held}', image: '{image}'}}\n")
+        found = project.plan().images.environments
+        assert found["base"].locked == locked
+        assert (found["base"].reference == f"dap/environment-base:{content}") is bool(locked)
+        assert (found["base"].reference == before["base"].reference) is not bool(locked)
+        # What starts from another image is another image.
+        assert (found["python"].reference == before["python"].reference) is not bool(locked)
+
+
+def test_a_damaged_lock_is_refused(project: Project) -> None:
+    project.write("environments/lock.yml", "base: {content: x}\n")
+    with pytest.raises(InputError, match=r"environments/lock\.yml: base: must have content"):
+        project.plan()
+
+
+def test_what_the_platform_needs_is_built_unasked(project: Project) -> None:
+    project.write("environments/tool/Dockerfile", "FROM parent\n")
+    project.write("environments/tool/environment.yml", "description: A tool\n")
+    assert "tool" not in project.plan().images.environments
+    project.write("environments/tool/environment.yml", "description: A tool\nalways: true\n")
+    assert "tool" in project.plan().images.environments
+
+
 def test_a_new_base_gives_new_tags_to_all(project: Project) -> None:
     before = tags(project)
     project.data["images"] = {"base": "debian:trixie"}
