@@ -13,6 +13,7 @@ from tests.demo.conftest import Platform
 from tests.demo.projects.conftest import reproduced
 from tests.demo.test_run import postgres, s3
 
+REPOSITORIES = "/home/git/repositories"
 NO_DIGEST = "sha256:" + "0" * 64
 
 
@@ -58,7 +59,7 @@ def state(platform: Platform) -> list[object]:
         platform.admin.mlflow("model-versions/search"),
         tables(platform),
         [(each["Key"], each["ETag"]) for each in listed.get("Contents", [])],
-        platform.execute("git", "git", "-C", f"repositories/{REPOSITORY}.git", "for-each-ref"),
+        platform.execute("git", "git", "-C", f"{REPOSITORIES}/{REPOSITORY}.git", "for-each-ref"),
     ]
 
 
