@@ -128,6 +128,19 @@ def test_settings_say_what_was_answered(scaffold: Scaffold, answers: dict[str, s
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_pipelines_are_what_gitlab_reads(project: Path) -> None:
+    files = [
+        project / ".gitlab-ci.yml",
+        project / "environments" / ".gitlab-ci.yml",
+        *project.glob("src/*/.gitlab-ci.yml"),
+    ]
+    assert len(files) > 2
+    checker = Path(sys.executable).parent / "check-jsonschema"
+    gitlab = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+    done = subprocess.run([checker, *gitlab, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(("question", "answer"), BAD, ids=[f"{q}={a[:20]!r}" for q, a in BAD])
 def test_a_bad_answer_is_refused_by_name(scaffold: Scaffold, question: str, answer: str) -> None:
     message = f"Validation error for question '{question}': {question}: "
