@@ -109,3 +109,39 @@ def test_what_editors_need(workspace: Workspace) -> None:
     version = workspace.ssh("ldd --version | head -1").split()[-1]
     assert tuple(map(int, version.split("."))) >= (2, 28)
     assert workspace.ssh("command -v tar curl git").count("\n") == 3
+
+
+IDLE = ("timeout", "6", "dap-idle", "2s")
+ENDED, GOES_ON = 0, 124
+
+
+def idle(workspace: Workspace) -> int:
+    """Exit status of what ends when the workspace is unused; 124 where it was in use for 6 s."""
+    return subprocess.run(["docker", "exec", workspace.container, *IDLE], check=False).returncode
+
+
+def test_unused_it_is_idle(workspace: Workspace) -> None:
+    assert idle(workspace) == ENDED
+
+
+def test_a_session_is_use(workspace: Workspace) -> None:
+    command = ["ssh", *workspace.options, "-N", "-p", workspace.port, "analyst@127.0.0.1"]
+    with subprocess.Popen(command) as session:
+        try:
+            wait(lambda: workspace.execute("pgrep", "-f", "^sshd-session: analyst$"), timeout_s=10)
+            assert idle(workspace) == GOES_ON
+        finally:
+            session.terminate()
+
+
+@pytest.mark.parametrize(("command", "status"), [("sleep 8", GOES_ON), ("bash --norc", ENDED)])
+def test_a_program_in_a_terminal_is_use_and_a_waiting_shell_is_not(
+    workspace: Workspace, command: str, status: int
+) -> None:
+    # A shell that waits for somebody to type ends after TMOUT seconds.
+    terminal = ["docker", "exec", "--tty", "--env", "TMOUT=8", workspace.container]
+    with subprocess.Popen([*terminal, *command.split()], stdout=subprocess.DEVNULL) as opened:
+        wait(lambda: workspace.execute("pgrep", "-fx", command), timeout_s=10)
+        found = idle(workspace)
+        assert opened.wait(timeout=20) is not None
+    assert found == status

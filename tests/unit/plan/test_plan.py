@@ -253,6 +253,18 @@ def test_settings_that_do_not_fit_the_catalogue_are_refused(
         ("new", "", "routes: [{name: app, port: 1, auth: proxy}]", "'app' is taken by new/"),
         ("new", "", "streams: [{name: s, listen: 443, port: 1}]", "443 is taken by ports.https"),
         ("new", "", "streams: [{name: s, listen: 2201, port: 1}]", "port 2201 is taken by "),
+        (
+            "new",
+            "",
+            "streams: [{name: s, listen: 9, port: 1, ssh: {user: a, host_key: app/store}}]",
+            "services.new: x-dap: ssh: host_key: 'app/store' is no secret of kind ssh-key",
+        ),
+        (
+            "new",
+            ", secrets: {key: ssh-key}",
+            "ssh: {user: a, port: 1, host_key: new/key, people: [admin]}",
+            "0 streams with ssh: {jump: true} for new; one is needed",
+        ),
         ("new", "", "entry: true", "services.proxy.x-dap.entry: the entry of host local is"),
     ],
 )
