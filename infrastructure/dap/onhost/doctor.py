@@ -47,10 +47,8 @@ def main(arguments: dict[str, Any]) -> None:
     plan = facts["plan"]
     if runs and plan is not None:
         resting = {each["service"] for each in facts["containers"] if each["rests"]}
-        routes, streams = (
-            [each for each in plan[kind] if each["service"] not in resting]
-            for kind in ("routes", "streams")
-        )
+        routes = [each for each in plan["routes"] if each["service"] not in resting]
+        streams = [each for each in plan["streams"] if each["service"] not in resting]
         checks += [
             lambda: platform.trust(given["project"], given["certificate"], given["registry"]),
             lambda: platform.routes(routes, plan["host"]),

@@ -167,8 +167,8 @@ def _of_service(
         return
     state, health = found["state"], found["health"]
     if found["rests"] and planned is not None:
-        lines = mask(found["last_words"]).strip()[:_SAID]
-        what = f"is stopped since {_ago(found['finished'], now)}" + (f": {lines}" if lines else "")
+        last = mask(found["last_words"]).strip()[:_SAID]
+        what = f"is stopped since {_ago(found['finished'], now)}" + (f": {last}" if last else "")
         yield "ok", what, f"make workspace NAME={name} start"
         return
     if state == "running":

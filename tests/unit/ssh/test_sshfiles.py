@@ -23,7 +23,7 @@ USERS = [
     {"name": "bob", "email": "bob@example.org"},
     {"name": "eve", "email": "eve@example.org", "ssh_keys": [ssh_public_key(make("ssh-key"))]},
 ]
-WORKSPACES = [
+WORKSPACES: list[dict[str, Any]] = [
     {"name": "desk", "owner": "ada", "environment": "python"},
     {"name": "other", "owner": "ada", "environment": "base", "ssh_port": 2201},
     {"name": "bobs", "owner": "bob", "environment": "python", "ssh_port": 2202},
