@@ -31,7 +31,9 @@ def main(arguments: dict[str, Any]) -> None:
     given = arguments
     docker = docker_state()
     there = deployed(given["directory"])
-    facts = status.facts(given["project"], given["directory"]) if there else {"plan": None}
+    facts: dict[str, Any] = {"plan": None}
+    if there:
+        facts = status.facts(given["project"], given["directory"])
     runs = bool(facts.get("containers"))
     access = packages.Access(given["packages"], given["extra_ca"])
     checks: list[Callable[[], Iterable[Finding]]] = [
