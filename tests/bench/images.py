@@ -128,7 +128,7 @@ def installers(bench: Bench) -> None:
     lock = platform.project.path / "environments" / ENVIRONMENT / "requirements.lock"
     options = "--no-deps --require-hashes --only-binary :all: --quiet --requirement /lock"
     installs = {
-        "uv": f"uv pip install --no-compile-bytecode --python /v/bin/python {options}",
+        "uv": f"UV_COMPILE_BYTECODE=0 uv pip install --python /v/bin/python {options}",
         "pip": f"/v/bin/pip install --no-compile {options}",
     }
     script = """
