@@ -179,6 +179,7 @@ class Runner:
             files |= await asyncio.to_thread(environments.files, values, self.given, deployed)
         # Docker's client logs in to the registry with it.
         login = home / "config.json"
+        login.touch(mode=0o600)
         login.write_text(files.get("REGISTRY_AUTH_FILE", "{}"))
         pipeline.images = {variables.image_variable(name): ref for name, ref in images.items()}
         plain = {**variables.predefined(pipeline, values, images), **pipeline.variables}
