@@ -86,15 +86,16 @@ class Context:
             retry=retry_if_exception(retry_on),
         )
 
+        what = "it" if callable(url_or_callable) else url_or_callable
+
         def get() -> None:
-            with urllib.request.urlopen(url_or_callable, timeout=REQUEST_TIMEOUT_S) as answer:  # noqa: S310  ours
+            with urllib.request.urlopen(what, timeout=REQUEST_TIMEOUT_S) as answer:  # noqa: S310  ours
                 answer.read()
 
         try:
             return attempt(url_or_callable if callable(url_or_callable) else get)()
         except RetryError as error:
             last = error.last_attempt.exception()
-            what = "it" if callable(url_or_callable) else url_or_callable
             raise ContentError(
                 f"{what} was not ready within {timeout_s:.0f} s: {last}; "
                 "look at make status, then deploy again"
