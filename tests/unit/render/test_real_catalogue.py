@@ -156,7 +156,7 @@ def test_a_workspace_without_a_page_has_no_route_link_or_password() -> None:
     start = files["config/portal/html/index.html"].content
     assert b"Workspace a<" in start
     assert b"Workspace b<" not in start
-    assert b"SSH to b (grace)" in start
+    assert b"ssh b    # grace\n" in start
     passwords = {path for path in files if path.endswith("/jupyter-password")}
     assert passwords == {"secrets/workspace/a/jupyter-password"}
     assert "b" in services
