@@ -18,7 +18,7 @@ from dap.errors import DapError
 STORE = Path("/var/lib/image-builder")
 # Layers and caches are dropped before a build where they are more, or the disk has less left.
 LIMIT_KIB, FREE_KIB = 20 * 1024**2, 5 * 1024**2
-_LEFT = ("buildah[0-9]*", "tmp*")  # of a build that was killed; what RUN keeps lies beside them
+_LEFT = "buildah[0-9]*"  # of a build that was killed; a waiting job's clone lies beside them
 _TESTS_FOUND_NONE = 5
 
 
@@ -51,7 +51,7 @@ class Store:
             temporary = Path(os.environ["TMPDIR"])
             temporary.mkdir(parents=True, exist_ok=True)
             output("buildah", "rm", "--all")
-            left = [str(each) for name in _LEFT for each in temporary.glob(name)]
+            left = [str(each) for each in temporary.glob(_LEFT)]
             if left:
                 output("buildah", "unshare", "rm", "-rf", *left)
             used = int(output("buildah", "unshare", "du", "-sk", str(STORE)).split()[0])
