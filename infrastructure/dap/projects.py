@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from dap.errors import DapError, InputError
+from dap.replace import replace_file
 from dap.settings import Settings, choice, load
 from dap.settings.edit import add_project
 from dap.settings.types import ProjectName
@@ -90,7 +92,9 @@ class Making:
         if not project.directory.exists():
             self._make_folder(project)
         if project.name not in (each.name for each in self._settings.projects):
-            _replace(self._root / SETTINGS, self._edited(project))
+            file = self._root / SETTINGS
+            mode = stat.S_IMODE(file.stat().st_mode)
+            replace_file(file, self._edited(project).encode(), mode)
 
     def end(self, project: NewProject) -> None:
         """Say that nothing is left to be done."""
@@ -228,13 +232,3 @@ def _git(folder: Path, *arguments: str) -> None:
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
         raise DapError(f"git {arguments[0]} in {folder} failed: {said}")
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all; its mode stays."""
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as new:
-        new.write(text.encode())
-        new.flush()
-        os.fsync(new.fileno())
-    shutil.copymode(file, new.name)
-    Path(new.name).replace(file)

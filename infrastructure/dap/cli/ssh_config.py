@@ -90,14 +90,14 @@ def _write(place: Path, files: SshFiles) -> None:
 
 def _include(config: Path) -> None:
     """Put the line first, where no `Host` above it limits it; once."""
+    from dap.replace import replace_file
     from dap.sshfiles import INCLUDE
 
     text = config.read_text(encoding="utf-8") if config.exists() else ""
     if _INCLUDED.search(text):
         return
     config = config.resolve()  # some keep theirs elsewhere, behind a link
-    new = config.with_name("config.dap-new")
-    new.write_text(f"{INCLUDE}\n\n{text}" if text else f"{INCLUDE}\n", encoding="utf-8")
-    new.chmod(config.stat().st_mode & 0o777 if config.exists() else 0o600)
-    new.replace(config)
+    new = f"{INCLUDE}\n\n{text}" if text else f"{INCLUDE}\n"
+    mode = config.stat().st_mode & 0o777 if config.exists() else 0o600
+    replace_file(config, new.encode(), mode)
     typer.echo(f"{config}: added the line {INCLUDE}")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from dap.errors import DapError, InputError
+from dap.replace import replace_file
 from dap.secrets.keyfile import key_path, make_key, read_key
 from dap.secrets.kinds import KINDS, USER, check_name, check_typed, make
 
@@ -139,7 +137,7 @@ class Vault:
         data = _encrypt(_dump(self._values), self._label, self._key)
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self.file, data)
+            replace_file(self.file, data)
         except OSError as error:
             raise DapError(f"{self.file}: can't be written: {error.strerror}") from None
         self._stored, self._changed = data, False
@@ -184,26 +182,6 @@ def _read(file: Path) -> bytes:
         return b""
     except OSError as error:
         raise InputError(f"{file}: can't be read: {error.strerror}") from None
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Write `data` so that `file` is at all times either the old or the new one."""
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as temporary:
-            temporary.write(data)
-            temporary.flush()
-            os.fsync(descriptor)
-        Path(name).replace(file)
-    except OSError:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _dump(values: dict[str, str]) -> bytes:
