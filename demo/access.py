@@ -93,6 +93,11 @@ class Access:
         """Request a file of a pipeline: its state, or a log or artifact that the state names."""
         return self.request("GET", "git", f"/-/data/{project}/{number}/{file}")
 
+    def run(self, identifier: str) -> dict[str, Any]:
+        """Fetch an MLflow run by its id."""
+        found: dict[str, Any] = self.mlflow(f"runs/get?run_id={identifier}")["run"]
+        return found
+
     def run_of_commit(self, experiment: str, commit: str) -> dict[str, Any] | None:
         """Find the newest MLflow run that carries a commit as its tag; nothing if there is none."""
         found = self.mlflow(f"experiments/get-by-name?experiment_name={experiment}")

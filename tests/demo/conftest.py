@@ -54,9 +54,9 @@ class Platform:
     def docker(self) -> docker.DockerClient:
         return docker.from_env()
 
-    @cached_property
+    @property
     def plan(self) -> dict[str, Any]:
-        """`plan.json` of this host, as root reads it."""
+        """`plan.json` of this host as it is now, as root reads it."""
         text = privileged("cat", f"/srv/dap/{self.name}/plan.json")
         plan: dict[str, Any] = json.loads(text)
         return plan

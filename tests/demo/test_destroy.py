@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from demo.project import REPOSITORY, clean_environment
+from demo.project import clean_environment
 from tests.demo.conftest import Platform
 
 
@@ -32,14 +32,13 @@ def test_another_name_deletes_nothing(platform: Platform) -> None:
 def test_destroy_keeps_the_data_and_a_deploy_brings_it_back(platform: Platform) -> None:
     before = platform.volumes()
     assert len(before) >= 4
+    run = platform.admin.run(platform.outcome.run["info"]["run_id"])
     done = destroy(platform)
     assert done.returncode == 0, done.stderr
     assert platform.containers(stopped=True) == {}
     assert platform.volumes() == before
     platform.project.make("deploy")
-    run = platform.admin.run_of_commit(REPOSITORY, platform.outcome.commit)
-    assert run is not None
-    assert run["info"]["run_id"] == platform.outcome.run["info"]["run_id"]
+    assert platform.admin.run(run["info"]["run_id"]) == run
 
 
 @pytest.mark.skipif(os.environ.get("DAP_KEEP") == "1", reason="DAP_KEEP=1 keeps the platform")

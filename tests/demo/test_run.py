@@ -94,7 +94,7 @@ def test_the_model_is_registered(platform: Platform) -> None:
     version = found["model_version"]
     assert version["status"] == "READY"
     # A later run of the same data is no better: the champion may be of an earlier one.
-    source = platform.admin.mlflow(f"runs/get?run_id={version['run_id']}")["run"]
+    source = platform.admin.run(version["run_id"])
     assert source["info"]["status"] == "FINISHED"
     tags = {tag["key"]: tag["value"] for tag in source["data"]["tags"]}
     assert tags["data_version"] == platform.outcome.tags["data_version"]

@@ -39,8 +39,7 @@ def data(platform: Platform) -> dict[str, Any]:
             ).fetchall()
             for table, *_ in sorted(tables)
         }
-    run = platform.admin.run_of_commit(REPOSITORY, platform.outcome.commit)
-    assert run is not None
+    run = platform.admin.run(platform.outcome.run["info"]["run_id"])
     return {
         "objects": sorted(
             (bucket["Name"], entry["Key"], entry["ETag"])

@@ -21,11 +21,6 @@ def tags(run: dict[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
 
 
-def run_of(platform: Platform, identifier: str) -> dict[str, Any]:
-    run: dict[str, Any] = platform.admin.mlflow(f"runs/get?run_id={identifier}")["run"]
-    return run
-
-
 def example_runs(platform: Platform) -> list[str]:
     """Every run that a pipeline made of a commit that the example's repository still has."""
     found = platform.admin.mlflow(
@@ -91,7 +86,7 @@ def test_all_runs_of_the_example_reproduce_with_equal_metrics(again: dict[str, A
 def test_the_new_run_says_of_what_it_is_and_is_from_the_same(
     platform: Platform, again: dict[str, Any]
 ) -> None:
-    old, new = tags(run_of(platform, again["run"])), tags(run_of(platform, again["reproduction"]))
+    old, new = (tags(platform.admin.run(again[each])) for each in ("run", "reproduction"))
     assert new["dap.reproduces"] == again["run"]
     assert new["pipeline_id"] == str(again["pipeline"]) != old["pipeline_id"]
     for tag in ("commit", "image", "job", "data", "data_version"):
@@ -121,7 +116,7 @@ def copied(platform: Platform, again: dict[str, Any]) -> Callable[..., str]:
     experiment = platform.outcome.run["info"]["experiment_id"]
 
     def make(without: tuple[str, ...] = (), **other: str) -> str:
-        kept = {**tags(run_of(platform, again["run"])), **other}
+        kept = {**tags(platform.admin.run(again["run"])), **other}
         made = platform.admin.mlflow(
             "runs/create",
             experiment_id=experiment,

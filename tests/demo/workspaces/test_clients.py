@@ -106,7 +106,7 @@ def test_a_notebook_reaches_mlflow_s3_and_postgres_without_set_up(
     admin.said(MINE, f"jupyter execute --inplace {place}")
     done = json.loads(admin.said(MINE, f"cat {place} && rm {place}"))
     run = "".join(done["cells"][-1]["outputs"][-1]["text"]).strip().splitlines()[-1]
-    found = peopled.admin.mlflow(f"runs/get?run_id={run}")["run"]
+    found = peopled.admin.run(run)
     try:
         assert found["info"]["status"] == "FINISHED"
         assert found["info"]["run_name"] == name
