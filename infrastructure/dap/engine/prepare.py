@@ -8,7 +8,7 @@ from pathlib import Path
 from dap.catalogue import read_catalogue
 from dap.plan import Plan, make_plan, secret_specs
 from dap.render import Tree, render
-from dap.secrets import Vault, ensure_tls, open_vault
+from dap.secrets import Vault, ensure_hosts, ensure_tls, open_vault
 from dap.settings import load
 
 
@@ -46,5 +46,6 @@ def prepare(root: Path) -> Prepared:
     settings = load(root / "platform.yml")
     plan = make_plan(settings, read_catalogue(root))
     vault = open_vault(root, settings.name)
-    new = [*vault.ensure(secret_specs(plan)), *ensure_tls(vault, settings, root)]
+    new = vault.ensure(secret_specs(plan))
+    new += [*ensure_tls(vault, settings, root), *ensure_hosts(vault, settings)]
     return Prepared(root, plan, vault, tuple(new), render(plan, vault))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dap.catalogue import Catalogue, ComposeReader, ComposeService, HostedFolder
 from dap.plan.checks import check_plan, check_settings
@@ -35,39 +35,43 @@ def make_plan(settings: Settings, catalogue: Catalogue) -> Plan:
     check_settings(settings, catalogue)
     images = Images(settings, catalogue)
     reader = ComposeReader()
-    hosts = tuple(
-        _host_plan(settings, catalogue, images, reader, host) for host in _hosts(settings)
-    )
-    plan = Plan(settings, catalogue, images, hosts)
+    views = _hosts(settings)
+    hosts = [_host_plan(settings, catalogue, images, reader, host, views) for host in views]
+    plan = Plan(settings, catalogue, images, _with_builds(hosts))
     check_plan(plan)
     return plan
 
 
-def _hosts(settings: Settings) -> list[HostView]:
+def _hosts(settings: Settings) -> tuple[HostView, ...]:
     placed: dict[str, list[Workspace]] = {host.name: [] for host in settings.hosts}
     runners = [host.name for host in settings.hosts if "runner" in host.roles]
     for workspace in settings.workspaces if runners else ():
-        placed[workspace.host or _place(workspace.name, runners)].append(workspace)
-    return [
+        placed[workspace.host or runners[0]].append(workspace)
+    return tuple(
         HostView(
             name=host.name,
             address=host.address,
+            listen=settings.listen(host),
             roles=tuple(host.roles),
+            labels=tuple(host.labels),
             slots=host.slots,
             directory=settings.directory(host),
             gpus=host.gpus,
+            reserve=host.reserve,
             workspaces=tuple(placed[host.name]),
         )
         for host in settings.hosts
-    ]
+    )
 
 
-def _place(workspace: str, hosts: Iterable[str]) -> str:
-    """Return the host of a workspace by rendezvous hashing (Thaler and Ravishankar, 1998).
-
-    Others coming or going never move it, and a new host takes only its own share.
-    """
-    return max(hosts, key=lambda host: hashlib.sha256(f"{host}\0{workspace}".encode()).digest())
+def _with_builds(hosts: Iterable[HostPlan]) -> tuple[HostPlan, ...]:
+    """Give the service host, which builds all images, those that only other hosts need."""
+    found = tuple(hosts)
+    all_images = {image.reference: image for host in found for image in host.images}
+    return tuple(
+        replace(host, images=tuple(all_images.values())) if host.host.service else host
+        for host in found
+    )
 
 
 def _host_plan(
@@ -76,8 +80,9 @@ def _host_plan(
     images: Images,
     reader: ComposeReader,
     host: HostView,
+    hosts: tuple[HostView, ...],
 ) -> HostPlan:
-    context = base_context(settings, host, catalogue, images)
+    context = base_context(settings, host, hosts, catalogue, images)
     hosted = (reader.read(folder, context) for folder in catalogue.services.values())
     folders = in_order(
         folder for folder in hosted if folder and set(folder.options.roles) & set(host.roles)
@@ -88,8 +93,8 @@ def _host_plan(
         image = images.of_service(folder, service)
         if image is not None:
             built[service.name] = image
-    needed = [images.base, images.builder, *built.values()]
-    if "runner" in host.roles or any(_uses_environments(folder) for folder in folders):
+    needed = [*([images.base, images.builder] if host.service else []), *built.values()]
+    if host.runs_jobs or any(_uses_environments(folder) for folder in folders):
         needed += images.environments.values()
     return HostPlan(
         host=host,

@@ -13,12 +13,17 @@ from dap.settings import Settings
 
 
 def base_context(
-    settings: Settings, host: HostView, catalogue: Catalogue, images: Images
+    settings: Settings,
+    host: HostView,
+    hosts: tuple[HostView, ...],
+    catalogue: Catalogue,
+    images: Images,
 ) -> dict[str, Any]:
     """Return the names that templates of `compose.yml` and of all other files have in common."""
     return {
         "settings": settings,
         "host": host,
+        "hosts": hosts,
         "hostname": lambda route: hostname(settings.domain, route),
         "url": lambda route: url(settings, route),
         "port_suffix": port_suffix(settings),

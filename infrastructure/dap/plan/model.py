@@ -9,20 +9,36 @@ from functools import cached_property
 from dap.catalogue import Catalogue, HostedFolder
 from dap.catalogue.model import Metrics, PortalEntry, RegistryLogin, SshEntry, SshServer
 from dap.plan.images import Image, Images
-from dap.settings import Gpus, Settings, Workspace
+from dap.settings import Gpus, Reserve, Settings, Workspace
 
 
 @dataclass(frozen=True)
 class HostView:
-    """A host as templates see it; `workspaces` are those placed on it."""
+    """A host as templates see it; `workspaces` are those placed on it.
+
+    `listen` is the IP address that other hosts reach it at.
+    """
 
     name: str
     address: str
+    listen: str
     roles: tuple[str, ...]
+    labels: tuple[str, ...]
     slots: int
     directory: str
     gpus: Gpus
+    reserve: Reserve
     workspaces: tuple[Workspace, ...]
+
+    @property
+    def service(self) -> bool:
+        """Whether it is the service host."""
+        return "service" in self.roles
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether jobs of pipelines run on it."""
+        return "runner" in self.roles and self.slots > 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,10 @@ class Service:
 
 @dataclass(frozen=True)
 class HostPlan:
-    """What one host runs; `folders` stand in the order in which their content is made."""
+    """What one host runs; `folders` stand in the order in which their content is made.
+
+    `images` are built on the service host, for all, and pulled by the others.
+    """
 
     host: HostView
     folders: tuple[HostedFolder, ...]
@@ -101,6 +120,24 @@ class Plan:
             for folder in host.folders:
                 found.setdefault(folder.name, folder)
         return found
+
+    @cached_property
+    def service_host(self) -> HostPlan:
+        """The host that runs the services."""
+        return next(host for host in self.hosts if host.host.service)
+
+    @cached_property
+    def shipped(self) -> Mapping[str, str]:
+        """What other hosts pull of the service host's images: reference → name in the registry."""
+        names = {image.reference: name for name, image in self.images.environments.items()}
+        return {
+            image.reference: f"environments/{names[image.reference]}"
+            if image.reference in names
+            else f"services/{image.name}"
+            for host in self.hosts
+            if not host.host.service
+            for image in host.images
+        }
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:

@@ -17,6 +17,7 @@ from dap.render.data import as_json, plan_data
 from dap.render.images import bake_data
 from dap.render.tree import File, Tree
 from dap.render.values import CA_CERTIFICATE, Secrets, Values
+from dap.secrets.hosts import HOSTS_CA, host_certificate, host_key
 from dap.settings import choice
 
 
@@ -129,7 +130,13 @@ class Renderer:
             return references[name]
 
         return {
-            **base_context(settings, host.host, self.plan.catalogue, self.plan.images),
+            **base_context(
+                settings,
+                host.host,
+                tuple(other.host for other in self.plan.hosts),
+                self.plan.catalogue,
+                self.plan.images,
+            ),
             "hostname": lambda name: hostname(settings.domain, checked(name)),
             "url": lambda name: url(settings, checked(name)),
             "image": image,
@@ -142,6 +149,9 @@ class Renderer:
             "bcrypt": self.values.bcrypt,
             "public_key": self.values.public_key,
             "ca_certificate": self.values.secret(CA_CERTIFICATE),
+            "host_certificate": lambda name: self.values.secret(host_certificate(name)),
+            "host_key": lambda name: self.values.secret(host_key(name)),
+            "hosts_ca": lambda: self.values.secret(HOSTS_CA),
         }
 
     def _client_context(self, folder: str) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import bcrypt
 
 from dap.errors import InputError
 from dap.plan import DIGEST_KEY, Plan, secret_specs
+from dap.secrets.hosts import HOSTS_CA, host_certificate, host_key
 from dap.secrets.kinds import ssh_public_key
 from dap.settings import choice
 
@@ -36,7 +37,7 @@ class Values:
 
     def __init__(self, plan: Plan, secrets: Secrets | None) -> None:
         self._names = (*secret_specs(plan), *_TLS)
-        self._known = frozenset(self._names)
+        self._known = frozenset([*self._names, *_host_secrets(plan)])
         self._secrets = secrets
         self._hashes: dict[str, str] = {}
         # Keys digests of secrets, so that what is seen of one tells nothing without the vault.
@@ -79,7 +80,7 @@ class Values:
             raise InputError(f"secret {name}: is no SSH key without a passphrase") from error
 
     def vault(self) -> dict[str, str]:
-        """Return all secrets by name but the CA's key."""
+        """Return all secrets by name but the CA's key and those of hosts."""
         return {name: self.secret(name) for name in sorted(self._names)}
 
     def digest(self, content: bytes) -> str:
@@ -88,3 +89,10 @@ class Values:
 
     def _choice(self, name: str) -> str:
         return choice(name, sorted(self._names))
+
+
+def _host_secrets(plan: Plan) -> list[str]:
+    names = [host.host.name for host in plan.hosts] if len(plan.hosts) > 1 else []
+    return [HOSTS_CA for _ in names[:1]] + [
+        secret for name in names for secret in (host_key(name), host_certificate(name))
+    ]

@@ -17,6 +17,8 @@ RESERVED_WORKSPACES = ("base", "builder", "content", "dap", "localhost")
 # Roles that PostgreSQL keeps to itself or makes at the start, and the host's own account.
 RESERVED_ACCOUNTS = ("postgres", "public", "none", "root", "dap")
 _FREE_PORTS_FROM = 2201
+# What ports may bind to and nobody can be reached at.
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
 
 class Checks:
@@ -42,6 +44,9 @@ class Checks:
         self._workspaces()
         self._ports()
         self._storage()
+        # What hosts are to each other is judged where each is right by itself.
+        if not self.problems and len(list(self._entries("hosts"))) > 1:
+            self._between_hosts()
         return self.problems
 
     def _add(self, path: Path, what: str, allowed: str = "", found: object = NOTHING) -> None:
@@ -140,17 +145,53 @@ class Checks:
             listed = roles if isinstance(roles, list) else []
             if "service" in listed:
                 services.append((*here, "roles"))
-            self._once(
-                (((*here, "roles", index), role) for index, role in enumerate(listed)),
-                "is already listed at",
-                repr,
-            )
+            for key in ("roles", "labels"):
+                each = host.get(key)
+                self._once(
+                    (
+                        ((*here, key, index), word)
+                        for index, word in enumerate(each if isinstance(each, list) else [])
+                    ),
+                    "is already listed at",
+                    repr,
+                )
+            self._reached_by_ssh(here, host)
         if not services and next(self._entries("hosts"), None):
             self._add(("hosts",), "has no host with the role service", "exactly one")
         for path in services[1:]:
             first = dotted(services[0][:-1])
             self._add(path, f"is a second service host beside {first}", "exactly one", "service")
         self._once(self._addresses(), "is the same machine as", _machine)
+
+    def _reached_by_ssh(self, here: Path, host: dict[str, Any]) -> None:
+        if host.get("address", "localhost") != "localhost":
+            return
+        for key in ("user", "port", "key", "jump"):
+            if host.get(key):
+                what = "has no effect: localhost is reached without SSH"
+                self._add((*here, key), what, "an address, or no such key")
+
+    def _between_hosts(self) -> None:
+        domain = self.data.get("domain")
+        if isinstance(domain, str) and domain.endswith(".localhost"):
+            what = "leads every host to itself, and there are several"
+            self._add(("domain",), what, "a name that ends otherwise, such as dap.test", domain)
+        published = self.data.get("address")
+        for here, host in self._entries("hosts"):
+            own = host.get("listen")
+            path = (*here, "listen")
+            service = "service" in host.get("roles", ["service"])
+            bound = service and published not in EVERYWHERE
+            other = published if bound else host.get("address", "localhost")
+            if own is None and _reachable(other):
+                continue
+            found = other if own is None else own
+            if not _reachable(found):
+                what = "is no address that other hosts reach it at"
+                self._add(path, what, "an IP address of this host in their network", found)
+            elif bound and published != own:
+                what = f"is not what the platform's ports bind to ({published})"
+                self._add(path, what, "`address` of the platform, or 0.0.0.0 there", own)
 
     def _addresses(self) -> Iterator[tuple[Path, str]]:
         for here, host in self._entries("hosts"):
@@ -216,6 +257,15 @@ class Checks:
         storage = self.data.get("storage")
         if isinstance(storage, dict):
             self._known(("storage", "default"), storage.get("default"), names, "is no store")
+
+
+def _reachable(address: object) -> bool:
+    """Whether it is an IP address that leads other hosts to this one."""
+    try:
+        parsed = ipaddress.ip_address(str(address))
+    except ValueError:
+        return False
+    return not (parsed.is_loopback or parsed.is_unspecified)
 
 
 def _machine(address: str) -> str:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from dap.settings.checks import EVERYWHERE
 from dap.settings.problem import NOTHING, Path, Problem
 from dap.settings.source import Source
 from dap.settings.types import (
+    Account,
     Cpus,
     Directory,
     Domain,
@@ -19,6 +21,7 @@ from dap.settings.types import (
     HostAddress,
     ImageReference,
     IpAddress,
+    JumpHost,
     Label,
     Line,
     Memory,
@@ -64,6 +67,8 @@ class Ports(Section):
     """PostgreSQL with the analysts' data, over TLS."""
     workspaces: Port = 2200
     """SSH to all workspaces."""
+    engines: Port = 2376
+    """Docker's engine of a runner host, open to the service host alone."""
 
 
 class Tls(Section):
@@ -110,6 +115,15 @@ def _all_roles() -> list[Role]:
     return ["service", "runner"]
 
 
+class Reserve(Section):
+    """What a host keeps from workspaces and jobs."""
+
+    cpus: Cpus | None = None
+    """CPUs that no workspace or job may count on."""
+    memory: Memory | None = None
+    """Memory that no workspace or job may count on."""
+
+
 class Host(Model):
     """A machine that the platform runs on."""
 
@@ -117,14 +131,27 @@ class Host(Model):
     """Name in plans and messages."""
     address: HostAddress = "localhost"
     """What it is reached at over SSH; localhost: this machine, without SSH."""
+    user: Account | None = None
+    """Account that SSH logs in to. Left out: as ssh's own configuration says."""
+    port: Port | None = None
+    """Port of its SSH server. Left out: as ssh's own configuration says."""
+    key: Line = ""
+    """File with the private key for SSH. Empty: as ssh's own configuration says."""
+    jump: JumpHost | None = None
+    """Host that SSH goes through, as [account@]host[:port]. Left out: none."""
+    listen: IpAddress | None = None
+    """IP address that other hosts reach it at. Left out: that of its ports, or `address`."""
+    labels: list[Label] = Field(default_factory=list)
+    """What jobs ask for by `tags:`, beside the host's name."""
     roles: list[Role] = Field(default_factory=_all_roles, min_length=1)
     """service: all services (exactly one host); runner: workspaces and jobs."""
-    slots: int = Field(default=2, ge=1, le=256)
-    """Pipeline jobs that run at once."""
+    slots: int = Field(default=2, ge=0, le=256)
+    """Pipeline jobs that run at once; 0: none."""
     directory: Directory = ""
     """Where the platform's files are; empty: /srv/dap/<platform name>."""
     gpus: Gpus = 0
     """NVIDIA's GPUs that each job gets: 0, all, a number, or a list of indices or UUIDs."""
+    reserve: Reserve = Field(default_factory=Reserve)
 
 
 class Workspace(Model):
@@ -143,7 +170,7 @@ class Workspace(Model):
     gpus: Gpus = 0
     """NVIDIA's GPUs that it gets: 0, all, a number, or a list of indices or UUIDs."""
     host: Label | None = None
-    """Host that it runs on, one with the role runner. Left out: chosen by its name."""
+    """Host that it runs on, one with the role runner. Left out: the first of them."""
     volumes: list[Label] = Field(default_factory=list)
     """Volumes that it shares with other workspaces of its host, at /volumes/NAME."""
     idle_stop: Duration | None = None
@@ -283,6 +310,13 @@ class Settings(Section):
     def directory(self, host: Host) -> str:
         """Where the platform's files are on a host."""
         return host.directory or f"/srv/dap/{self.name}"
+
+    def listen(self, host: Host) -> str:
+        """IP address that other hosts reach a host at; of no use where there is but one."""
+        if host.listen is not None:
+            return host.listen
+        published = "service" in host.roles and self.address not in EVERYWHERE
+        return self.address if published else host.address
 
     def problem(self, path: Path, what: str, allowed: str = "", found: object = NOTHING) -> Problem:
         """A problem at `path` found later, as by what knows the catalogue.

@@ -15,6 +15,7 @@ LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = rf"({LABEL}\.)+{LABEL}"
 _EMAIL = rf"[A-Za-z0-9._%+-]{{1,64}}@{_DOMAIN}"
 _MEMORY = r"[1-9][0-9]*[kmg]"
+_ACCOUNT = r"[a-z_][a-z0-9_.-]{0,31}"
 _DIRECTORY = r"(/[A-Za-z0-9._-]+)+"
 _IMAGE = (
     r"([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
@@ -112,6 +113,16 @@ def _host_address(value: str) -> str:
         return value
     if address.is_multicast or address.is_unspecified or value == "255.255.255.255":
         refuse("can't be the address of a host", allowed)
+    return value
+
+
+def _jump(value: str) -> str:
+    account, _, rest = value.rpartition("@")
+    name, colon, port = rest.rpartition(":") if rest.count(":") == 1 else (rest, "", "")
+    good_port = not colon or (port.isdigit() and 1 <= int(port) <= 65535)
+    if not good_port or (account and not re.fullmatch(_ACCOUNT, account)):
+        refuse("is no jump host", "[account@]host[:port]")
+    _host_address(name)
     return value
 
 
@@ -221,6 +232,15 @@ Domain = Annotated[
 Email = Annotated[str, *_matches(_EMAIL, "is no e-mail address", "name@domain", longest=254)]
 IpAddress = Annotated[str, _checked(_ip_address)]
 HostAddress = Annotated[str, _checked(_host_address)]
+JumpHost = Annotated[str, _checked(_jump)]
+Account = Annotated[
+    str,
+    *_matches(
+        _ACCOUNT,
+        "is no account of a host",
+        "a-z, 0-9, _ . and -, such as ops",
+    ),
+]
 Memory = Annotated[
     str,
     *_matches(_MEMORY, "is no amount of memory", "a whole number and k, m or g, as 512m or 4g"),

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from dap.findings import Finding, Level
-from dap.secrets.tls import RENEWAL
+from dap.secrets.certificates import RENEWAL
 
 # Share of its limit at which a service is close to being killed.
 _MEMORY_CLOSE = 0.9

@@ -154,7 +154,7 @@ def test_an_override_replaces_an_image_and_nothing_is_built(project: Project) ->
     assert {"app", "proxy"}.isdisjoint(tags(project))
 
 
-def test_workspaces_spread_over_runners_and_stay_where_they_are(project: Project) -> None:
+def test_a_host_that_comes_later_moves_no_workspace(project: Project) -> None:
     def placed() -> dict[str, str]:
         return {
             workspace.name: host.host.name
@@ -162,22 +162,19 @@ def test_workspaces_spread_over_runners_and_stay_where_they_are(project: Project
             for workspace in host.host.workspaces
         }
 
-    runners = [
-        {"name": f"r{number}", "address": f"10.0.0.{number}", "roles": ["runner"]}
-        for number in range(1, 5)
+    hosts = project.data["hosts"] = [
+        {"name": "main", "roles": ["service"]},
+        {"name": "r1", "address": "10.0.0.1", "roles": ["runner"]},
+        {"name": "r2", "address": "10.0.0.2", "roles": ["runner"]},
     ]
-    project.data["hosts"] = [{"name": "main", "roles": ["service"]}, *runners]
+    workspace = {"owner": "admin", "environment": "python"}
     project.data["workspaces"] = [
-        {"name": f"w{n}", "owner": "admin", "environment": "python", "ssh_port": 2300 + n}
-        for n in range(40)
+        {"name": "a", **workspace},
+        {"name": "b", "host": "r2", **workspace},
     ]
-    before = placed()
-    assert set(before.values()) == {"r1", "r2", "r3", "r4"}
-    del project.data["workspaces"][0]
-    assert placed() == {name: host for name, host in before.items() if name != "w0"}
-    del project.data["hosts"][-1]
-    after = placed()
-    assert all(after[name] == before[name] for name in after if before[name] != "r4")
+    assert placed() == {"a": "r1", "b": "r2"}
+    hosts.append({"name": "a-new-one", "address": "10.0.0.3", "roles": ["runner"]})
+    assert placed() == {"a": "r1", "b": "r2"}
 
 
 def test_hosts_run_what_their_roles_ask_for(project: Project) -> None:
@@ -194,7 +191,7 @@ def test_hosts_run_what_their_roles_ask_for(project: Project) -> None:
     }
 
 
-def test_a_host_without_workspaces_or_jobs_builds_no_environments(project: Project) -> None:
+def test_the_service_host_builds_what_others_need_and_these_have_no_more(project: Project) -> None:
     def images() -> dict[str, set[str]]:
         return {
             host.host.name: {image.name for image in host.images} for host in project.plan().hosts
@@ -205,11 +202,13 @@ def test_a_host_without_workspaces_or_jobs_builds_no_environments(project: Proje
         {"name": "r1", "address": "10.0.0.1", "roles": ["runner"]},
     ]
     environments = {"environment-base", "environment-python"}
-    assert images()["main"].isdisjoint(environments)
-    assert images()["r1"] == {"base", "builder", "proxy", *environments}
-
-    project.write("infrastructure/services/app/secrets/jobs.j2", "{{ environments | tojson }}")
-    assert images()["main"] >= environments
+    assert images()["r1"] == {"proxy", *environments}
+    assert images()["main"] >= {"base", "builder", *environments}
+    assert set(project.plan().shipped.values()) == {
+        "services/proxy",
+        "environments/base",
+        "environments/python",
+    }
 
 
 @pytest.mark.parametrize(

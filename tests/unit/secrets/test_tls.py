@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from dap.errors import InputError
-from dap.secrets import Vault, ensure_tls, tls
+from dap.secrets import Vault, certificates, ensure_tls
 from dap.settings import Settings
 
 from tests.certificates import authority, pem, server, write
@@ -93,7 +93,7 @@ def test_it_is_renewed_in_time(
     opened: OpenVault, root: Path, monkeypatch: pytest.MonkeyPatch, days: int, new: list[str]
 ) -> None:
     vault = opened()
-    monkeypatch.setattr(tls, "SERVER_LIFE", dt.timedelta(days=days))
+    monkeypatch.setattr(certificates, "LEAF_LIFE", dt.timedelta(days=days))
     ensure_tls(vault, settings(), root)
     monkeypatch.undo()
     assert ensure_tls(vault, settings(), root) == new
@@ -103,7 +103,7 @@ def test_the_authority_is_renewed_in_time(
     opened: OpenVault, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault = opened()
-    monkeypatch.setattr(tls, "CA_LIFE", dt.timedelta(days=29))
+    monkeypatch.setattr(certificates, "CA_LIFE", dt.timedelta(days=29))
     ensure_tls(vault, settings(), root)
     end = loaded(vault, "tls/ca-certificate").not_valid_after_utc
     assert loaded(vault, "tls/certificate").not_valid_after_utc <= end

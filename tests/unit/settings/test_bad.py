@@ -13,6 +13,8 @@ USERS = "users:\n  - {name: ada, email: ada@example.org}\n"
 SPACE = "environment: python"
 LONG = "a" * 64
 
+RUNNER = "  - {name: r, address: 10.0.0.2, roles: [runner]}"
+SEVERAL = "domain: dap.test\naddress: 10.0.0.1\nhosts:\n  - {name: s, roles: [service]}\n"
 CASES = [
     # unknown keys, with the nearest one
     ("domian: a.example", 1, "domian", "unknown key", "domain (nearest)"),
@@ -303,7 +305,7 @@ CASES = [
     ),
     ("hosts:\n  - {name: a, address: ''}", 2, "hosts[0].address", "can't be", "DNS name"),
     ("hosts:\n  - {name: a, address: root@a}", 2, "hosts[0].address", "can't be", "DNS name"),
-    ("hosts:\n  - {name: a, slots: 0}", 2, "hosts[0].slots", "out of range", "1 or more"),
+    ("hosts:\n  - {name: a, slots: -1}", 2, "hosts[0].slots", "out of range", "0 or more"),
     ("hosts:\n  - {name: a, slots: 257}", 2, "hosts[0].slots", "out of range", "256 or less"),
     (
         "hosts:\n  - {name: a, directory: srv}",
@@ -313,6 +315,75 @@ CASES = [
         "absolute",
     ),
     ("hosts:\n  - {name: a, directory: '/a b'}", 2, "hosts[0].directory", "is no directory", ""),
+    # hosts that reach each other
+    *(
+        (f"{SEVERAL}{more}", line, key, what, allowed)
+        for more, line, key, what, allowed in (
+            (
+                "  - {name: r, address: r.example, roles: [runner]}",
+                5,
+                "hosts[1].listen",
+                "is no address",
+                "an IP",
+            ),
+            (
+                "  - {name: r, address: 10.0.0.2, listen: 127.0.0.2, roles: [runner]}",
+                5,
+                "hosts[1].listen",
+                "is no address",
+                "an IP",
+            ),
+        )
+    ),
+    (
+        f"domain: dap.test\nhosts:\n  - {{name: s, roles: [service]}}\n{RUNNER}",
+        3,
+        "hosts[0].listen",
+        "is no address that other hosts reach it at",
+        "an IP address",
+    ),
+    (
+        f"address: 10.0.0.1\nhosts:\n  - {{name: s, roles: [service]}}\n{RUNNER}",
+        1,
+        "domain",
+        "leads every host to itself",
+        "dap.test",
+    ),
+    (
+        "domain: dap.test\naddress: 10.0.0.1\nhosts:\n"
+        f"  - {{name: s, roles: [service], listen: 10.0.0.9}}\n{RUNNER}",
+        4,
+        "hosts[0].listen",
+        "is not what the platform's ports bind to (10.0.0.1)",
+        "0.0.0.0",
+    ),
+    *(
+        (
+            f"hosts:\n  - {{name: a, {key}: {value}}}",
+            2,
+            f"hosts[0].{key}",
+            "has no effect",
+            "address",
+        )
+        for key, value in (("user", "ops"), ("port", 22), ("key", "~/k"), ("jump", "b"))
+    ),
+    *(
+        (
+            f"hosts:\n  - {{name: a, address: b, jump: {bad}}}",
+            2,
+            "hosts[0].jump",
+            "is no jump host",
+            "[account@]host[:port]",
+        )
+        for bad in ("a@b:0", "a@b:x", "A@b")
+    ),
+    (
+        "hosts:\n  - {name: a, labels: [x, x]}",
+        2,
+        "hosts[0].labels[1]",
+        "is already listed at hosts[0].labels[0]",
+        "",
+    ),
     # addresses
     *(
         (f"domain: {bad}", 1, "domain", "is no domain", "DNS labels")

@@ -49,7 +49,16 @@ projects:
   - {{name: churn, members: [ada, bob]}}
 hosts:
   - {{name: main, address: 10.0.0.1, roles: [service], slots: 2, directory: /srv/platform}}
-  - {{name: gpu, address: gpu.example.org, roles: [runner]}}
+  - name: gpu
+    address: gpu.example.org
+    user: ops
+    port: 2022
+    key: ~/.ssh/fleet
+    jump: ops@bastion.example.org:22
+    listen: 10.0.0.2
+    labels: [gpu, big]
+    reserve: {{cpus: 1, memory: 2g}}
+    roles: [runner]
 workspaces:
   - {{name: ada-python, owner: ada, environment: python, cpus: 0.5, memory: 512m, ssh_port: 2201}}
 storage:
@@ -120,7 +129,8 @@ def test_many_hosts_and_workspaces_are_quick(write: Callable[[str], Path]) -> No
         f"  - {{name: w{i}, owner: admin, environment: python, ssh_port: {3000 + i}}}\n"
         for i in range(50)
     )
-    text = f"hosts:\n  - {{name: main, roles: [service]}}\n{hosts}workspaces:\n{spaces}"
+    main = "domain: dap.test\naddress: 10.0.0.99\nhosts:\n  - {name: main, roles: [service]}\n"
+    text = f"{main}{hosts}workspaces:\n{spaces}"
     file = write(text)
     begin = time.process_time()
     settings = load(file)
