@@ -51,12 +51,14 @@ class Access:
         user: name of the user; empty for nobody.
         password: password of the user.
         session: keeps connections open between requests; without one, each has its own.
+        ca: file of certificates that are trusted.
     """
 
     domain: str
     user: str = ""
     password: str = ""
     session: requests.Session | None = None
+    ca: Path = SYSTEM_CA
 
     def url(self, host: str, path: str = "/") -> str:
         """Address of a path at one of the platform's names ('' is the domain itself)."""
@@ -68,7 +70,7 @@ class Access:
             method,
             self.url(host, path),
             auth=(self.user, self.password) if self.user else None,
-            verify=str(SYSTEM_CA),
+            verify=str(self.ca),
             timeout=30,
             allow_redirects=False,
             **options,

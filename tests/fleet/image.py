@@ -135,13 +135,20 @@ def make(name: str, files: dict[str, str], start: str) -> None:
             path = context / "machine" / place
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        subprocess.run(
-            [
-                *("docker", "build", "--quiet", "--tag", name, "--label", f"{LABEL}=host"),
-                *("--build-arg", f"DEBIAN={start}", "--file", "-", folder),
-            ],
-            input=DOCKERFILE,
-            text=True,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        build(folder, name, DOCKERFILE, DEBIAN=start)
+
+
+def build(folder: str, name: str, dockerfile: str, **arguments: str) -> None:
+    """Build an image of the fleet's from a folder."""
+    given = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
+    subprocess.run(
+        [
+            *("docker", "build", "--quiet", "--tag", name, "--label", f"{LABEL}={name}"),
+            *given,
+            *("--file", "-", folder),
+        ],
+        input=dockerfile,
+        text=True,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )

@@ -1,0 +1,168 @@
+"""A platform on a fleet of fresh hosts, and how its users reach it from this machine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import yaml
+from requests.adapters import HTTPAdapter
+
+from demo.access import Access
+from demo.project import ADMIN, Project, clean_environment, run
+from tests.fleet.hosts import Fleet, FreshHost
+from tests.fleet.seed import seed
+
+FORGE = "git"  # its name below the domain
+
+
+class Named(HTTPAdapter):
+    """Reaches every name at one address, as DNS would; certificates must bear the name."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__()
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: bool | str, cert: Any = None
+    ) -> Any:
+        """Connect to the address, ask for the name."""
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        name = host["host"]
+        return {**host, "host": self.address}, {
+            **pool,
+            "server_hostname": name,
+            "assert_hostname": name,
+        }
+
+    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
+        """Say the name."""
+        request.headers["Host"] = urlsplit(str(request.url)).netloc
+
+
+@dataclass
+class FleetPlatform:
+    """A platform of which hub is the service host.
+
+    Attributes:
+        fleet: its hosts.
+        project: the project that it is deployed from.
+    """
+
+    fleet: Fleet
+    project: Project
+
+    @classmethod
+    def on(cls, fleet: Fleet) -> FleetPlatform:
+        """Name a platform after the fleet that it is to run on."""
+        hub = next(iter(fleet.hosts.values()))
+        name = fleet.name
+        return cls(fleet, Project(fleet.directory, name, f"{name}.test", hub.front))
+
+    @property
+    def hub(self) -> FreshHost:
+        """The service host."""
+        return next(iter(self.fleet.hosts.values()))
+
+    def scaffold(self, hosts: list[str], workspaces: list[dict[str, Any]]) -> None:
+        """Make the project from the template, for these hosts."""
+        self.project.scaffold()
+        # Names lead to the service host; a person's would by DNS.
+        reach = [f"-oHostName={self.hub.front}", f"-oHostKeyAlias={FORGE}.{self.project.domain}"]
+        self.project.git(
+            "config", "core.sshCommand", shlex.join(["ssh", *self.project.ssh_options, *reach])
+        )
+        self.change(
+            hosts=[self.fleet.hosts[name].settings for name in hosts], workspaces=workspaces
+        )
+        self.project.commit("The fleet's project")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """platform.yml."""
+        text = (self.project.path / "platform.yml").read_text(encoding="utf-8")
+        settings: dict[str, Any] = yaml.safe_load(text)
+        return settings
+
+    def change(self, **sections: Any) -> None:
+        """Write sections of platform.yml."""
+        text = yaml.safe_dump({**self.settings, **sections}, sort_keys=False)
+        (self.project.path / "platform.yml").write_text(text, encoding="utf-8")
+
+    def seed(self) -> None:
+        """Give the service host the images that it would build; see seed.py."""
+        trees = self.fleet.directory / "trees"
+        run("infrastructure/bootstrap", cwd=self.project.path)
+        self.dap("render", "--out", str(trees)).check_returncode()
+        seed(self.hub.volume, trees / self.hub.name)
+
+    def dap(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `dap` in the project; its status is the caller's."""
+        return subprocess.run(
+            [str(self.project.path / ".venv" / "bin" / "dap"), *arguments],
+            cwd=self.project.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**clean_environment(), "COLUMNS": "200"},
+        )
+
+    def deploy(self) -> dict[str, Any]:
+        """Run `make deploy`; what it says as JSON, whether it failed or not."""
+        done = self.dap("deploy", "--json")
+        try:
+            found: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise AssertionError(f"{done.returncode}\n{done.stdout}\n{done.stderr}") from None
+        return {**found, "status": done.returncode, "said": done.stderr}
+
+    @cached_property
+    def credentials(self) -> dict[str, Any]:
+        """What `make credentials` shows the first user."""
+        found: dict[str, Any] = self.project.make_json("credentials", f"USER={ADMIN}")
+        return found
+
+    @cached_property
+    def ca(self) -> Path:
+        """File with the platform's CA."""
+        path = self.fleet.directory / "ca.pem"
+        path.write_text(self.dap("credentials", "--ca").stdout, encoding="utf-8")
+        return path
+
+    @cached_property
+    def admin(self) -> Access:
+        """Requests as the first user."""
+        session = requests.Session()
+        session.mount("https://", Named(self.hub.front))
+        return Access(
+            self.project.domain, ADMIN, str(self.credentials["password"]), session, self.ca
+        )
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """`plan.json` of the service host."""
+        plan: dict[str, Any] = json.loads(self.hub.execute("cat", f"{self.tree}/plan.json"))
+        return plan
+
+    @property
+    def tree(self) -> str:
+        """The platform's folder on every host."""
+        return f"/srv/dap/{self.project.name}"
+
+    def started(self, host: FreshHost) -> dict[str, str]:
+        """When each of the platform's containers on a host was started, by service."""
+        form = (
+            '{{index .Config.Labels "com.docker.compose.service"}} {{.State.StartedAt}}'
+            " {{.State.Status}} {{.Id}}"
+        )
+        label = f"label=com.docker.compose.project={self.project.name}"
+        script = f"docker ps -aq --filter {label} | xargs -r docker inspect --format '{form}'"
+        lines = host.execute("sh", "-c", script).splitlines()
+        return {line.split()[0]: line for line in sorted(lines)}

@@ -1,0 +1,169 @@
+"""The images that a fleet's service host finds at its first deploy: all that it would build.
+
+Building them takes longer than a test may. So a volume is kept with an engine's files of them, as
+that engine loaded them from `docker save` of this machine's; a host starts with these files in
+/var/lib/docker. Its deploy finds the content tags and builds nothing. Layers are not written once
+they are there, so the host's are hard links, which take no space; the index is a copy.
+Runner hosts get nothing: their images come through the platform's registry.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from demo.access import await_result
+from demo.project import run
+from tests.fleet import image
+from tests.fleet.hosts import LABEL, VALUE
+from tests.unit.engine.modules import load
+
+VOLUME = "dap-fleet-images"
+ENGINE = "dap-fleet/engine"
+CONTENT = "references"  # a file in the volume: what it holds
+REVISION = "0" * 39 + "1"  # what a label of images made here says, which is no part of their tags
+DOCKERFILE = """\
+ARG HOST
+FROM $HOST
+COPY . /etc/apt/
+RUN apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install \\
+    --no-install-recommends {packages} && apt-get clean
+CMD ["dockerd", "--storage-driver=overlay2", "--bridge=none", "--iptables=false"]
+"""
+COPY = """\
+set -eu
+cd "/volumes/$1/_data"
+cp -al overlay2 "/volumes/$2/_data/"
+cp -a image "/volumes/$2/_data/"
+"""
+
+
+def references(tree: Path) -> list[str]:
+    """References of the images that a rendered tree builds."""
+    described = json.loads((tree / "docker-bake.json").read_text(encoding="utf-8"))["target"]
+    return sorted(tag for target in described.values() for tag in target["tags"])
+
+
+def build(tree: Path) -> None:
+    """Have the images of a rendered tree on this machine's engine, as a deploy would."""
+    module = load("dap_images")
+    described = json.loads((tree / "docker-bake.json").read_text(encoding="utf-8"))["target"]
+    given = {
+        "targets": {name: target["tags"] for name, target in described.items()},
+        "upstream": [],
+        "base": "debian:trixie-slim",
+        "packages": {},
+        "extra_ca": {},
+        "revision": REVISION,
+        "locked": {},
+    }
+    need = module.needed(given)
+    if need["build"]:
+        module.build(tree, given, need)
+
+
+def seed(volume: str, tree: Path) -> None:
+    """Put the images of a rendered tree into the empty volume of a host's engine.
+
+    Raises:
+        subprocess.CalledProcessError: an image can't be built or loaded.
+    """
+    wanted = references(tree)
+    client = docker.from_env()
+    with one_at_a_time():
+        if kept(client) != wanted:
+            build(tree)
+            fill(client, wanted)
+        volumes = Path(client.volumes.get(VOLUME).attrs["Mountpoint"]).parent.parent
+        small(client, COPY, VOLUME, volume, volumes={str(volumes): {"bind": "/volumes"}})
+
+
+def kept(client: docker.DockerClient) -> list[str]:
+    """What the kept volume holds."""
+    script = f"if [ -f /kept/{CONTENT} ]; then cat /kept/{CONTENT}; fi"
+    return small(client, script, volumes={VOLUME: {"bind": "/kept"}}).split()
+
+
+def small(client: docker.DockerClient, script: str, *arguments: str, **options: Any) -> str:
+    """Run a script in a container of its own; what it printed."""
+    command = ["sh", "-c", script, "sh", *arguments]
+    output = client.containers.run(
+        image.reference(), command, labels={LABEL: VALUE}, remove=True, **options
+    )
+    assert isinstance(output, bytes)
+    return output.decode()
+
+
+def fill(client: docker.DockerClient, wanted: list[str]) -> None:
+    """Have just these images in the kept volume, by an engine of its own."""
+    seeder = client.containers.run(
+        engine(client),
+        name=f"{VOLUME}-seeder",
+        detach=True,
+        privileged=True,
+        network_mode="none",
+        volumes={VOLUME: {"bind": "/var/lib/docker"}},
+        tmpfs={"/run": ""},
+        labels={LABEL: VALUE},
+    )
+
+    def inside(command: str) -> str:
+        return run("docker", "exec", str(seeder.id), "sh", "-c", command)
+
+    try:
+        await_result(
+            "the engine that loads images",
+            lambda: seeder.exec_run(["docker", "version"])[0] == 0 or None,
+            60,
+        )
+        inside(f"rm -f /var/lib/docker/{CONTENT}")
+        there = set(inside("docker image ls --format '{{.Repository}}:{{.Tag}}'").split())
+        for old in sorted(there - set(wanted)):
+            inside(f"docker image rm {shlex.quote(old)}")
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            copy = f"docker save {shlex.join(missing)} | docker exec -i {seeder.id} docker load"
+            subprocess.run(["bash", "-o", "pipefail", "-c", copy], check=True, capture_output=True)
+        inside(f"echo {shlex.join(wanted)} > /var/lib/docker/{CONTENT}")
+        seeder.stop(timeout=60)
+    finally:
+        seeder.remove(force=True)
+
+
+def engine(client: docker.DockerClient) -> str:
+    """Image of a host with the engine that a deploy installs; made if it is not there."""
+    module = load("dap_engine")
+    start = image.reference()
+    name = f"{ENGINE}:{start.rpartition(':')[2]}"
+    if client.images.list(name):
+        return name
+    newer = load("dap_machine", "module_utils").apt_sources("")[0].deb822()
+    text = DOCKERFILE.format(packages=" ".join(module.DISTRIBUTION["debian"]))
+    with tempfile.TemporaryDirectory() as folder:
+        for place, content in {
+            "sources.list.d/trixie.sources": newer,
+            "preferences.d/docker": module.PREFERENCES,
+        }.items():
+            path = Path(folder, place)
+            path.parent.mkdir()
+            path.write_text(content, encoding="utf-8")
+        image.build(folder, name, text, HOST=start)
+    return name
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep others away from the kept volume."""
+    path = Path(tempfile.gettempdir(), f"{VOLUME}.lock")
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
