@@ -152,3 +152,11 @@ def build(folder: str, name: str, dockerfile: str, **arguments: str) -> None:
         check=True,
         stdout=subprocess.DEVNULL,
     )
+
+
+def remove() -> None:
+    """Remove all images of fleets."""
+    client = docker.from_env()
+    for found in client.images.list(filters={"label": LABEL}):
+        for tag in found.tags:
+            client.images.remove(tag)

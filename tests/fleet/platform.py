@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,11 @@ from tests.fleet.hosts import Fleet, FreshHost
 from tests.fleet.seed import seed
 
 FORGE = "git"  # its name below the domain
+# One on each runner host.
+WORKSPACES: list[dict[str, Any]] = [
+    {"name": "ada-one", "owner": ADMIN, "environment": "python", "host": "r1", "memory": "2g"},
+    {"name": "ada-two", "owner": ADMIN, "environment": "base", "host": "r2", "memory": "1g"},
+]
 
 
 class Named(HTTPAdapter):
@@ -54,10 +59,12 @@ class FleetPlatform:
     Attributes:
         fleet: its hosts.
         project: the project that it is deployed from.
+        first: what its first deploy said.
     """
 
     fleet: Fleet
     project: Project
+    first: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def on(cls, fleet: Fleet) -> FleetPlatform:
@@ -139,11 +146,18 @@ class FleetPlatform:
     @cached_property
     def admin(self) -> Access:
         """Requests as the first user."""
+        return self._access(ADMIN, str(self.credentials["password"]))
+
+    @cached_property
+    def anonymous(self) -> Access:
+        """Requests as nobody."""
+        return self._access("", "")
+
+    def _access(self, user: str, password: str) -> Access:
         session = requests.Session()
         session.mount("https://", Named(self.hub.front))
-        return Access(
-            self.project.domain, ADMIN, str(self.credentials["password"]), session, self.ca
-        )
+        session.trust_env = False  # no proxy and no .netrc of this machine
+        return Access(self.project.domain, user, password, session, self.ca)
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -157,12 +171,16 @@ class FleetPlatform:
         return f"/srv/dap/{self.project.name}"
 
     def started(self, host: FreshHost) -> dict[str, str]:
-        """When each of the platform's containers on a host was started, by service."""
-        form = (
-            '{{index .Config.Labels "com.docker.compose.service"}} {{.State.StartedAt}}'
-            " {{.State.Status}} {{.Id}}"
-        )
+        """When which of the platform's containers on a host was started, by service."""
+        return self._containers(host, "{{.Id}} {{.State.StartedAt}}")
+
+    def states(self, host: FreshHost) -> dict[str, str]:
+        """Status and health of the platform's containers on a host, by service."""
+        return self._containers(host, "{{.State.Status}} {{.State.Health.Status}}")
+
+    def _containers(self, host: FreshHost, form: str) -> dict[str, str]:
+        form = '{{index .Config.Labels "com.docker.compose.service"}} ' + form
         label = f"label=com.docker.compose.project={self.project.name}"
         script = f"docker ps -aq --filter {label} | xargs -r docker inspect --format '{form}'"
         lines = host.execute("sh", "-c", script).splitlines()
-        return {line.split()[0]: line for line in sorted(lines)}
+        return {service: rest for service, _, rest in (line.partition(" ") for line in lines)}

@@ -167,3 +167,9 @@ def one_at_a_time() -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def remove() -> None:
+    """Remove the kept volume."""
+    for volume in docker.from_env().volumes.list(filters={"name": f"^{VOLUME}$"}):
+        volume.remove()
