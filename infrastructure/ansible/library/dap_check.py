@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.dap_baseline.host import Host, given
+from ansible.module_utils.dap_baseline.plan import changes, refused
+from ansible.module_utils.dap_baseline.state import load
 from ansible.module_utils.dap_requirements import (
     docker_state,
     examine,
@@ -28,6 +31,7 @@ options:
   disk_gib: {description: free disk space for a first deploy in GiB, type: int, required: true}
   limits: {description: service → cpus and memory_mib (0 is no limit), type: dict, required: true}
   gpus: {description: "who → all, a number or a list of GPUs", type: dict, required: true}
+  baseline: {description: what dap_baseline is told, type: dict, required: true}
 """
 
 
@@ -45,11 +49,16 @@ def main() -> None:
             "disk_gib": {"type": "int", "required": True},
             "limits": {"type": "dict", "required": True},
             "gpus": {"type": "dict", "required": True},
+            "baseline": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
     docker = docker_state()
     found = problems(examine(module.params, docker))
+    wanted = given(module.params["project"], module.params["baseline"])
+    host, state = Host(), load()
+    found += [{"what": what, "remedy": todo} for what, todo in refused(wanted, host, state)]
     if found:
         module.fail_json(
             msg="; ".join(problem["what"] for problem in found),
@@ -63,7 +72,8 @@ def main() -> None:
         docker=docker,
         distribution=system["ID"],
         release=system["VERSION_ID"],
-        systemd=Path("/run/systemd/system").is_dir(),
+        systemd=host.systemd,
+        baseline=[change.what for _, change in changes(wanted, host, state)],
     )
 
 

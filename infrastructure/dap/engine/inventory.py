@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from dap.engine.baseline import baseline
 from dap.plan import HostPlan, Plan
 from dap.reach import interpreter, ssh_user
 from dap.render import File, Tree
@@ -81,10 +82,12 @@ def host_variables(
     owner: str,
 ) -> dict[str, Any]:
     """Return what modules are told of a host; arguments as of `write_inventory`. Has secrets."""
+    of_tree = _tree(tree, host)
     return {
         **_platform(plan.settings, host),
-        **_tree(tree, host),
+        **of_tree,
         **_registry(plan, host, secrets),
+        "dap_baseline": baseline(plan, host, of_tree["dap_ports"]),
         "dap_certificate": secrets.get("tls/ca-certificate", ""),
         "dap_packages": plan.settings.packages.model_dump(mode="json", exclude={"extra_ca"}),
         "dap_extra_ca": _extra_ca(root, plan.settings.packages.extra_ca),

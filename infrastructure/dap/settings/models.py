@@ -25,6 +25,7 @@ from dap.settings.types import (
     Label,
     Line,
     Memory,
+    OpenPort,
     Port,
     ProjectName,
     ServerUrl,
@@ -124,6 +125,35 @@ class Reserve(Section):
     """Memory that no workspace or job may count on."""
 
 
+class Baseline(Section):
+    """What a host is made to be beside the platform. Left out: on, but off for localhost."""
+
+    updates: bool | None = None
+    """Security updates of Debian install themselves; nothing is rebooted."""
+    ssh: bool | None = None
+    """SSH takes keys and no passwords, speaks strong algorithms alone and forwards nothing."""
+    time: bool | None = None
+    """A time service keeps the clock."""
+    firewall: bool | None = None
+    """Closes what neither the platform nor SSH nor `open` names, ports of containers too."""
+    open: list[OpenPort] = Field(default_factory=list)
+    """Further ports that the firewall leaves open to everybody, as 9100 or 51820/udp."""
+    logs: bool | None = None
+    """The journal keeps 1 GiB at most; what else is logged is rotated."""
+    docker: bool | None = None
+    """Docker has 4096 networks to give, limits logs, and may restart without its containers."""
+    disk: bool | None = None
+    """File systems that run full are told of by `make status` and in the journal."""
+    kernel: bool | None = None
+    """Kernel parameters against spoofing and misuse; rare file systems are not loaded."""
+
+    def switches(self, address: str) -> dict[str, bool]:
+        """Return what is on for a host with this address: what is set, else the rule."""
+        set_or_not = self.model_dump(exclude={"open"})
+        away = address != "localhost"
+        return {name: away if each is None else each for name, each in set_or_not.items()}
+
+
 class Host(Model):
     """A machine that the platform runs on."""
 
@@ -152,6 +182,7 @@ class Host(Model):
     gpus: Gpus = 0
     """NVIDIA's GPUs that each job gets: 0, all, a number, or a list of indices or UUIDs."""
     reserve: Reserve = Field(default_factory=Reserve)
+    baseline: Baseline = Field(default_factory=Baseline)
 
 
 class Workspace(Model):

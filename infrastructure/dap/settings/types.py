@@ -27,6 +27,7 @@ _LEAST_MEMORY = 16 * 1024**2
 _MOST_GPUS = 64
 _DURATION = r"[1-9][0-9]{0,5}[smhd]"
 _LEAST_DURATION_S = 10
+_OPEN_PORT = "a port from 1 to 65535, as 9100, or with its protocol, as 51820/udp"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -170,6 +171,15 @@ def _port(value: int) -> int:
     return value
 
 
+def _open_port(value: object) -> object:
+    number, _, kind = str(value).partition("/")
+    if not re.fullmatch(r"[0-9]{1,5}", number) or type(value) not in (int, str):
+        refuse("is no port", _OPEN_PORT)
+    if not 1 <= int(number) <= 65535 or kind not in ("", "tcp", "udp"):
+        refuse("is no port", _OPEN_PORT)
+    return value
+
+
 def _url(*, path: bool, empty: bool = False) -> AfterValidator:
     """A check for an http(s) URL.
 
@@ -274,6 +284,18 @@ Duration = Annotated[
 ]
 Port = Annotated[
     int, AfterValidator(_port), Field(json_schema_extra={"minimum": 1, "maximum": 65535})
+]
+OpenPort = Annotated[
+    Any,
+    BeforeValidator(_open_port),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 65535},
+                {"type": "string", "pattern": "^[0-9]{1,5}(/(tcp|udp))?$"},
+            ]
+        }
+    ),
 ]
 Directory = Annotated[
     str,

@@ -1,0 +1,1 @@
+"""What a host is made to be beside the platform: parts that can be switched on and off."""

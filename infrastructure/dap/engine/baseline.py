@@ -1,0 +1,35 @@
+"""What a host is told of its baseline: switches, and the ports and addresses of its firewall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dap.plan import HostPlan, Plan
+
+
+def baseline(plan: Plan, host: HostPlan, published: Iterable[int]) -> dict[str, Any]:
+    """Return what the module dap_baseline is told.
+
+    Args:
+        plan: what runs where.
+        host: the host that it is for.
+        published: TCP ports that the platform's containers publish there.
+    """
+    settings = plan.settings
+    said = next(each for each in settings.hosts if each.name == host.host.name)
+    service = plan.service_host.host
+    everyone = sorted(set(published))
+    guarded: list[int] = []
+    if not host.host.service:
+        direct = {workspace.ssh_port for workspace in host.host.workspaces}
+        guarded = [port for port in everyone if port not in direct]
+        everyone = [port for port in everyone if port in direct]
+    return {
+        "switches": said.baseline.switches(said.address),
+        "everyone": everyone,
+        "service": guarded,
+        "service_address": service.listen if guarded else "",
+        "open": [str(port) for port in said.baseline.open],
+        "forwarding": any(each.jump for each in settings.hosts),
+    }
