@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, TypeVar
 
 import dap.onhost
+from dap import ssh
 from dap.errors import DapError
+from dap.ssh import Host
 
 # Imports from what stands in the first line of its input, then calls a module's main.
 _START = """\
@@ -37,7 +38,6 @@ sys.meta_path.insert(0, Sent())
 importlib.import_module(sent["call"]).main(sent["arguments"])
 """
 _SHARED = ("dap_host", "dap_machine", "dap_requirements")
-_CONNECT_S = 10
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 _T = TypeVar("_T")
 _H = TypeVar("_H")
@@ -47,18 +47,6 @@ class HostError(DapError):
     """A host can't be asked."""
 
     status = 2
-
-
-class Host(Protocol):
-    """A host as settings and plan have it."""
-
-    @property
-    def name(self) -> str:
-        """Name in messages."""
-
-    @property
-    def address(self) -> str:
-        """What it is reached at over SSH; localhost: this machine."""
 
 
 def ask(
@@ -76,7 +64,7 @@ def ask(
     Raises:
         HostError: the host can't be reached, its account can't become root, or the time is over.
     """
-    command = _command(host)
+    command = _command(root, host)
     try:
         done = subprocess.run(
             command,
@@ -88,12 +76,14 @@ def ask(
         )
     except subprocess.TimeoutExpired:
         raise HostError(
-            f"{host.name}: did not answer within {timeout_s:.0f} s", _remedy(host)
+            f"{host.name}: did not answer within {timeout_s:.0f} s", _remedy(root, host)
         ) from None
     if done.returncode == 0:
         with suppress(ValueError):
             return json.loads(done.stdout)
-    raise HostError(f"{host.name}: can't be asked: {_reason(done)}", _remedy(host))
+    known = ssh.problem(host, done.stderr)
+    reason, remedy = known or (_reason(done), _remedy(root, host))
+    raise HostError(f"{host.name}: can't be asked: {reason}", remedy)
 
 
 def listen(
@@ -104,7 +94,7 @@ def listen(
     It ends when its standard input is closed.
     """
     process = subprocess.Popen(
-        _command(host),
+        _command(root, host),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -119,17 +109,17 @@ def listen(
     return process
 
 
-def hand_over(host: Host, command: Sequence[str]) -> int:
+def hand_over(root: Path, host: Host, command: Sequence[str]) -> int:
     """Run a command as root on a host with this process's input and outputs; its exit status.
 
     Where they are a terminal, the command has one, too.
     """
     if host.address == "localhost":
-        line = [*_sudo(host), *command]
+        line = [*_sudo(root, host), *command]
     else:
         terminal = ["-t"] if sys.stdin.isatty() else []
-        there = shlex.join([*_sudo(host), *command])
-        line = ["ssh", *terminal, "-o", f"ConnectTimeout={_CONNECT_S}", host.address, there]
+        there = shlex.join([*_sudo(root, host), *command])
+        line = ["ssh", *terminal, *ssh.options(root, host), host.address, there]
     return subprocess.run(line, check=False).returncode
 
 
@@ -149,28 +139,18 @@ def interpreter() -> str:
     return str(path)
 
 
-def ssh_user(address: str) -> str:
-    """Return the account that ssh logs in with, as the person's ssh configuration says."""
-    if shutil.which("ssh") is None:
-        raise DapError(f"ssh is not installed here; {address} can't be reached", "install it")
-    done = subprocess.run(["ssh", "-G", address], capture_output=True, text=True, check=False)
-    fields = (line.partition(" ") for line in done.stdout.splitlines())
-    return next((value for key, _, value in fields if key == "user"), "")
-
-
-def _sudo(host: Host) -> list[str]:
+def _sudo(root: Path, host: Host) -> list[str]:
     here = host.address == "localhost"
-    root = os.geteuid() == 0 if here else ssh_user(host.address) == "root"
-    return [] if root else ["sudo", "-n"]
+    is_root = os.geteuid() == 0 if here else ssh.account(root, host) == "root"
+    return [] if is_root else ["sudo", "-n"]
 
 
-def _command(host: Host) -> list[str]:
-    sudo = _sudo(host)
+def _command(root: Path, host: Host) -> list[str]:
+    sudo = _sudo(root, host)
     if host.address == "localhost":
         return [*sudo, interpreter(), "-I", "-c", _START]
-    options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}"]
     there = shlex.join([*sudo, "/usr/bin/python3", "-I", "-c", _START])
-    return ["ssh", *options, host.address, there]
+    return ["ssh", *ssh.options(root, host), host.address, there]
 
 
 def _input(root: Path, module: str, arguments: Mapping[str, Any]) -> str:
@@ -190,7 +170,7 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
     return lines[-1] if lines else f"exit status {done.returncode}"
 
 
-def _remedy(host: Host) -> str:
+def _remedy(root: Path, host: Host) -> str:
     if host.address == "localhost":
         return "run it as root, or let the account use sudo without a password"
-    return f"see that it answers: ssh {host.address} sudo -n python3 --version"
+    return f"see that it answers: {ssh.line(root, host)} sudo -n python3 --version"

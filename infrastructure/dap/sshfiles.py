@@ -37,7 +37,8 @@ def ssh_files(plan: Plan, secrets: Mapping[str, str], people: Sequence[str]) -> 
     known = f"{FOLDER}/{name}.known_hosts"
     blocks, keys, names = [], [], []
     for host in plan.hosts:
-        for inside, entry, jump in _entries(host, people):
+        entries = list(_entries(host, people))
+        for inside, entry, jump in entries:
             names.append(inside)
             blocks.append(
                 _block(
@@ -51,8 +52,17 @@ def ssh_files(plan: Plan, secrets: Mapping[str, str], people: Sequence[str]) -> 
             )
             keys.append(_key(inside, entry.port, secrets[entry.host_key]))
         for stream, server in _streams(host, people):
-            blocks.append(_block(stream.hostname, known, Port=stream.listen, User=server.user))
-            keys.append(_key(stream.hostname, stream.listen, secrets[server.host_key]))
+            options: dict[str, str | int] = {"Port": stream.listen, "User": server.user}
+            port = stream.listen
+            if stream.private:
+                if not entries:
+                    continue
+                # Another host's, behind the one that everybody reaches.
+                options |= {"HostName": host.host.listen, "ProxyJump": _jump(plan.service_host)}
+                options["HostKeyAlias"] = stream.hostname
+                port = 22  # a key under an alias has no port
+            blocks.append(_block(stream.hostname, known, **options))
+            keys.append(_key(stream.hostname, port, secrets[server.host_key]))
     head = (
         f"# Written by `make ssh-config` of the platform {name}: changes are lost the next time.\n"
     )
@@ -64,10 +74,16 @@ def ssh_files(plan: Plan, secrets: Mapping[str, str], people: Sequence[str]) -> 
 
 def _entries(host: HostPlan, people: Sequence[str]) -> Iterator[tuple[str, SshEntry, str]]:
     """Yield name and description of what is reached by the jump, and the jump's name."""
-    jump = next((stream for stream in host.streams if stream.ssh and stream.ssh.jump), None)
+    jump = _jump(host)
     for service in host.services:
         if jump and service.ssh and set(service.ssh.people) & set(people):
-            yield service.name, service.ssh, jump.hostname
+            yield service.name, service.ssh, jump
+
+
+def _jump(host: HostPlan) -> str:
+    """Return the name of a host's jump; empty if it has none."""
+    jumps = (stream.hostname for stream in host.streams if stream.ssh and stream.ssh.jump)
+    return next(jumps, "")
 
 
 def _streams(host: HostPlan, people: Sequence[str]) -> Iterator[tuple[Stream, SshServer]]:

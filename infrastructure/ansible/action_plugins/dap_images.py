@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -14,11 +16,16 @@ from ansible.utils.display import Display
 STEP = re.compile(r"#\d+ \[(?P<step>\S+ (?:\S+ )?\d+/\d+\] .+)")
 # The build that is found at work may be an earlier deploy's, of another tree; then comes ours.
 ROUNDS = 2
+PARTS = ("changed", "changes", "unpublished", "digests")
+INTERVAL_S = 0.2
 KEPT = 25  # lines of the log that a failure shows
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Arguments are those of the module of the same name, without stage and offset."""
+    """Arguments are those of the module of the same name, without stage and offset.
+
+    `told` is the file here in which the service host's run tells the digests of what it shipped.
+    """
 
     _supports_check_mode = True
     _requires_connection = True
@@ -28,9 +35,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         self._host = (task_vars or {}).get("inventory_hostname", "")
         self._shown: set[str] = set()
+        told = Path(self._task.args.pop("told"))
         found = self._module({"stage": "inspect"}, task_vars)
         if not found["changed"] or self._task.check_mode:
-            return {part: found[part] for part in ("changed", "changes", "unpublished")}
+            return {part: found[part] for part in PARTS}
+        if found["awaited"]:
+            self._show("==> waiting for images of the service host")
+            digests = await_digests(told)
+            locked = {each: digests[each] for each in found["awaited"] if each in digests}
+            self._task.args["locked"] = {**self._task.args["locked"], **locked}
+            found = self._module({"stage": "inspect"}, task_vars)
         changes = found["changes"]
         for _ in range(ROUNDS):
             self._module({"stage": "start"}, task_vars)
@@ -45,7 +59,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             found = self._module({"stage": "inspect"}, task_vars)
             if not found["changed"]:
                 break
-        return {"changed": True, "changes": changes, "unpublished": found["unpublished"]}
+        return {**{part: found[part] for part in PARTS}, "changed": True, "changes": changes}
 
     def _follow(self, task_vars: dict[str, Any] | None) -> tuple[str, list[str]]:
         """Show the progress of the build until its end; return its error, if any, and its log."""
@@ -77,6 +91,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._shown.add(text)
             event = {"event": "progress", "host": self._host, "text": text}
             Display().display(json.dumps(event), newline=True)
+
+
+def await_digests(told: Path) -> dict[str, str]:
+    """Wait for what the service host's run tells: local reference → digest in the registry."""
+    while not told.exists():
+        time.sleep(INTERVAL_S)
+    news = json.loads(told.read_text(encoding="utf-8"))
+    if "error" in news:
+        raise AnsibleActionFail(
+            news["error"], result={"remedy": "mend what is wrong there; deploy again"}
+        )
+    return dict(news["digests"])
 
 
 def reason(log: list[str]) -> list[str]:

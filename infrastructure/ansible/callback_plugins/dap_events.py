@@ -28,27 +28,31 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._started = 0.0
+        self._started: dict[tuple[str, str], float] = {}
 
     def _print(self, event: str, **parts: Any) -> None:
         self._display.display(json.dumps({"event": event, **parts}, default=str))
 
     def _result(self, event: str, result: Any) -> None:
         # Ansible has taken out already what a task with no_log must not tell.
+        key = (result._host.get_name(), result._task._uuid)
         content = {part: result._result[part] for part in PARTS if part in result._result}
         self._print(
             event,
             host=result._host.get_name(),
             task=result._task.get_name(),
             changed=bool(result._result.get("changed")),
-            seconds=round(time.monotonic() - self._started, 2),
+            seconds=round(time.monotonic() - self._started.get(key, time.monotonic()), 2),
             **content,
         )
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
-        """A task begins on all hosts."""
-        self._started = time.monotonic()
+        """A task begins on all hosts, or with the strategy free on one."""
         self._print("task", task=task.get_name())
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """A task begins on a host."""
+        self._started[(host.get_name(), task._uuid)] = time.monotonic()
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task is done on a host."""

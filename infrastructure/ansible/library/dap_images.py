@@ -28,7 +28,13 @@ from ansible.module_utils.dap_host import (
     write_atomically,
 )
 from ansible.module_utils.dap_machine import MachineError, apt_sources, collect, proxies
-from ansible.module_utils.dap_registry import AwayError, has, logged_in
+from ansible.module_utils.dap_registry import (
+    AwayError,
+    digests,
+    has,
+    logged_in,
+    published_digests,
+)
 
 DOCUMENTATION = """
 module: dap_images
@@ -39,6 +45,11 @@ options:
   offset: {description: bytes of the log that were read before, type: int, default: 0}
   targets: {description: "bake target → its image references", type: dict, default: {}}
   upstream: {description: references that are pulled, type: list, elements: str, default: []}
+  shipped:
+    description: references that the service host builds and this host pulls by digest
+    type: list
+    elements: str
+    default: []
   base: {description: reference that the base image starts from, type: str, default: ""}
   packages: {description: section of the settings, type: dict, default: {}}
   extra_ca: {description: "file name → PEM", type: dict, default: {}}
@@ -79,25 +90,8 @@ def missing_images(references: list[str]) -> list[str]:
 
 def unpublished(images: dict[str, str]) -> list[str]:
     """Return the references in a registry (local → there) that the engine never pushed."""
-    if not images:
-        return []
-    shown = run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", *images])
-    lines = [line for line in shown.stdout.splitlines() if line.startswith("[")]
-    known = {digest.partition("@")[0] for line in lines for digest in json.loads(line)}
-    return [remote for remote in images.values() if remote.rpartition(":")[0] not in known]
-
-
-def digests(references: list[str]) -> dict[str, list[str]]:
-    """Return the digests in registries by which the engine knows each image that is there."""
-    if not references:
-        return {}
-    form = "{{json .RepoTags}} {{json .RepoDigests}}"
-    shown = run(["docker", "image", "inspect", "--format", form, *references]).stdout
-    known: dict[str, list[str]] = {}
-    for line in filter(None, shown.splitlines()):
-        tags, end = json.JSONDecoder().raw_decode(line)
-        known |= dict.fromkeys(tags or [], json.loads(line[end:]) or [])
-    return {reference: known[reference] for reference in references if reference in known}
+    known = published_digests(images)
+    return [remote for local, remote in images.items() if local not in known]
 
 
 def locked_missing(given: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
@@ -121,14 +115,16 @@ def locked_missing(given: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
 def needed(given: dict[str, Any]) -> dict[str, Any]:
     """Return what is missing: bake targets to build, references to pull.
 
-    `lock`: local references to pull by digest; `gone`: those that are built instead, and why.
+    `lock`: local references to pull by digest; `gone`: those that are built instead, and why;
+    `awaited`: what the service host builds and whose digest is not known here.
     """
     targets = {name: list(tags) for name, tags in given["targets"].items() if tags}
     tags = [tag for found in targets.values() for tag in found]
-    missing = set(missing_images([*tags, *given["upstream"]]))
+    missing = set(missing_images([*tags, *given["upstream"], *given["shipped"]]))
     lock, gone = locked_missing(given)
     missing.difference_update(lock)
     return {
+        "awaited": sorted(missing.intersection(given["shipped"])),
         "build": sorted(name for name, found in targets.items() if missing.intersection(found)),
         "pull": sorted(missing.intersection(given["upstream"])),
         "lock": sorted(lock),
@@ -140,6 +136,7 @@ def changes_of(given: dict[str, Any], need: dict[str, Any]) -> list[str]:
     """Return what `build` does, a line for each image."""
     changes = [f"pull {reference}" for reference in need["pull"]]
     changes += [f"pull {given['locked'][reference]}" for reference in need["lock"]]
+    changes += [f"pull {reference}" for reference in need["awaited"]]
     for name in need["build"]:
         for tag in given["targets"][name]:
             why = need["gone"].get(tag)
@@ -335,6 +332,9 @@ def build(tree: Path, given: dict[str, Any], need: dict[str, Any]) -> list[str]:
     for reference in need["pull"]:
         say(f"pulling {reference}")
         stream(["docker", "pull", "--quiet", reference], tree)
+    if need["awaited"]:
+        reasons = [need["gone"].get(each, f"{each} has no digest") for each in need["awaited"]]
+        raise CommandError(f"the platform's registry lacks images: {'; '.join(reasons)}")
     if need["lock"]:
         pull_locked(tree, given, need["lock"])
     for reason in need["gone"].values():
@@ -362,7 +362,7 @@ def build(tree: Path, given: dict[str, Any], need: dict[str, Any]) -> list[str]:
             say(f"building {', '.join(wave)}")
             stream([*bake, "--load", *arguments, *wave], tree)
     still = needed(given)
-    left = [*still["build"], *still["pull"], *still["lock"]]
+    left = [*still["build"], *still["pull"], *still["lock"], *still["awaited"]]
     if left:
         raise CommandError(f"still missing after the build: {', '.join(left)}")
     return changes_of(given, need)
@@ -377,6 +377,7 @@ def main() -> None:
             "offset": {"type": "int", "default": 0},
             "targets": {"type": "dict", "default": {}},
             "upstream": {"type": "list", "elements": "str", "default": []},
+            "shipped": {"type": "list", "elements": "str", "default": []},
             "base": {"type": "str", "default": ""},
             "packages": {"type": "dict", "default": {}},
             "extra_ca": {"type": "dict", "default": {}},
@@ -400,7 +401,11 @@ def main() -> None:
             work.start(given, need)
         changes = changes_of(given, need)
         module.exit_json(
-            changed=bool(changes), changes=changes, unpublished=unpublished(given["published"])
+            changed=bool(changes),
+            changes=changes,
+            awaited=need["awaited"],
+            unpublished=unpublished(given["published"]),
+            digests=published_digests(given["published"]),
         )
     except (CommandError, OSError) as error:
         module.fail_json(msg=str(error), remedy="see that Docker's engine runs")

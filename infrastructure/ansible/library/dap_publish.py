@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dap_host import CommandError, output
-from ansible.module_utils.dap_registry import AwayError, has, logged_in
+from ansible.module_utils.dap_registry import AwayError, has, logged_in, published_digests
 
 DOCUMENTATION = """
 module: dap_publish
@@ -71,7 +71,8 @@ def main() -> None:
         else:
             module.fail_json(msg=str(error), remedy="see the registry's log; deploy again")
     changes = [f"push {remote}" for remote in missing.values()]
-    module.exit_json(changed=bool(changes), changes=changes)
+    digests = published_digests(given["images"])
+    module.exit_json(changed=bool(changes), changes=changes, digests=digests)
 
 
 if __name__ == "__main__":

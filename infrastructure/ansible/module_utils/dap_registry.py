@@ -7,6 +7,7 @@ the registry's CA).
 from __future__ import annotations
 
 import base64
+import json
 import ssl
 import tempfile
 import urllib.error
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.dap_host import CommandError, output
+from ansible.module_utils.dap_host import CommandError, output, run
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -68,3 +69,30 @@ def logged_in(given: dict[str, Any]) -> Iterator[dict[str, str]]:
         login = ["docker", "login", "--username", given["username"], "--password-stdin"]
         output([*login, given["registry"]], stdin=given["password"], env=environment)
         yield environment
+
+
+def digests(references: list[str]) -> dict[str, list[str]]:
+    """Return the digests in registries by which the engine knows each image that is there."""
+    if not references:
+        return {}
+    form = "{{json .RepoTags}} {{json .RepoDigests}}"
+    shown = run(["docker", "image", "inspect", "--format", form, *references]).stdout
+    known: dict[str, list[str]] = {}
+    for line in filter(None, shown.splitlines()):
+        tags, end = json.JSONDecoder().raw_decode(line)
+        known |= dict.fromkeys(tags or [], json.loads(line[end:]) or [])
+    return {reference: known[reference] for reference in references if reference in known}
+
+
+def published_digests(images: dict[str, str]) -> dict[str, str]:
+    """Return the digests by which a registry has images, as far as the engine knows.
+
+    `images`: local reference → reference there; what it never pushed or pulled is left out.
+    """
+    found = {}
+    for local, known in digests([*images]).items():
+        name = images[local].rpartition(":")[0]
+        mine = [digest for digest in known if digest.partition("@")[0] == name]
+        if mine:
+            found[local] = mine[0]
+    return found

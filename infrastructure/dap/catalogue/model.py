@@ -59,12 +59,17 @@ class SshServer(_Model):
 
 
 class Stream(_Model):
-    """A plain TCP port that the proxy passes on; `ssh` where an SSH server answers."""
+    """A plain TCP port that the proxy passes on; `ssh` where an SSH server answers.
+
+    `private`: it is there for the service host alone. All others of a runner host are reached
+    through the service host.
+    """
 
     name: Label
     listen: Port
     port: Port
     ssh: SshServer | None = None
+    private: bool = False
 
 
 class SshEntry(_Model):

@@ -50,7 +50,7 @@ def workspace(
         found = _ask(root, settings, host, name, "find")
         terminal = ["--tty"] if sys.stdin.isatty() else []
         shell = ["docker", "exec", "--interactive", *terminal, found["container"], "bash", "-l"]
-        raise typer.Exit(hand_over(host, shell))
+        raise typer.Exit(hand_over(root, host, shell))
     found = _ask(root, settings, host, name, action)
     if as_json:
         typer.echo(json.dumps({"workspace": name, "host": host.name, "changed": found["changed"]}))

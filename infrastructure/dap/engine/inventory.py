@@ -7,6 +7,7 @@ import getpass
 import hashlib
 import json
 import os
+import shlex
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,13 @@ from typing import Any
 
 import yaml
 
+from dap import ssh
 from dap.engine.baseline import baseline
 from dap.plan import HostPlan, Plan
-from dap.reach import interpreter, ssh_user
+from dap.plan.model import HostView
+from dap.reach import interpreter
 from dap.render import File, Tree
-from dap.settings import Settings, memory_bytes
+from dap.settings import memory_bytes
 
 # What the default stack needs while it is built and idle, with little to spare.
 MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
@@ -62,15 +65,21 @@ def write_inventory(
         files = (*tree.files, File("owner", f"{owner}\n".encode(), 0o444))
         _write(tree_file, {file.path: _entry(file) for file in files})
         variables = {
-            **_connection(host.host.address),
+            **_connection(root, host.host),
             **host_variables(root, plan, host, tree, secrets, owner),
             "dap_tree_file": str(tree_file),
+            "dap_told": str(told_file(folder)),
             "dap_audit": audit,
         }
         hosts[host.host.name] = variables
     inventory = folder / "inventory.json"
     _write(inventory, {"platform": {"hosts": hosts}})
     return inventory
+
+
+def told_file(folder: Path) -> Path:
+    """Return the file in which the service host's run tells other hosts' what it shipped."""
+    return folder / "told.json"
 
 
 def host_variables(
@@ -84,7 +93,7 @@ def host_variables(
     """Return what modules are told of a host; arguments as of `write_inventory`. Has secrets."""
     of_tree = _tree(tree, host)
     return {
-        **_platform(plan.settings, host),
+        **_platform(plan, host),
         **of_tree,
         **_registry(plan, host, secrets),
         "dap_baseline": baseline(plan, host, of_tree["dap_ports"]),
@@ -123,26 +132,34 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _connection(address: str) -> dict[str, Any]:
-    if address == "localhost":
+def _connection(root: Path, host: HostView) -> dict[str, Any]:
+    if host.address == "localhost":
         return {
             "ansible_connection": "local",
             "ansible_python_interpreter": interpreter(),
             "dap_become": os.geteuid() != 0,
         }
-    return {"ansible_host": address, "dap_become": ssh_user(address) != "root"}
+    return {
+        "ansible_host": host.address,
+        "ansible_ssh_common_args": shlex.join(ssh.options(root, host)),
+        "dap_become": ssh.account(root, host) != "root",
+    }
 
 
-def _platform(settings: Settings, host: HostPlan) -> dict[str, Any]:
-    names = {settings.domain}
-    names |= {route.hostname for route in host.routes}
-    names |= {stream.hostname for stream in host.streams}
+def _platform(plan: Plan, host: HostPlan) -> dict[str, Any]:
+    settings, service = plan.settings, plan.service_host.host
+    here = host.host.service
     return {
         "dap_project": settings.name,
         "dap_directory": host.host.directory,
-        "dap_address": settings.address,
-        "dap_reach": _EVERYWHERE.get(settings.address, settings.address),
-        "dap_names": sorted(names),
+        "dap_address": settings.address if here else host.host.listen,
+        "dap_reach": _EVERYWHERE.get(settings.address, settings.address)
+        if here
+        else service.listen,
+        "dap_names": list(plan.names(host)),
+        "dap_builds": here,
+        "dap_ships": here and bool(plan.shipped),
+        "dap_shipped": [] if here else [image.reference for image in host.images],
         "dap_minimum": MINIMUM,
         "dap_keep": KEEP,
         "dap_base": settings.images.base,
@@ -156,9 +173,9 @@ def _tree(tree: Tree, host: HostPlan) -> dict[str, Any]:
     """Return what the tree itself says about ports and images."""
     files = {file.path: file.content for file in tree.files}
     compose = yaml.load(files["compose.yml"], Loader=yaml.CSafeLoader)
-    bake = json.loads(files["docker-bake.json"])
+    bake = json.loads(files.get("docker-bake.json", '{"target": {}}'))
     targets = {name: target.get("tags", []) for name, target in bake["target"].items()}
-    built = {tag for tags in targets.values() for tag in tags}
+    ours = {image.reference for image in host.images}
     services = compose["services"].values()
     return {
         "dap_compose": files["compose.yml"].decode(),
@@ -168,7 +185,7 @@ def _tree(tree: Tree, host: HostPlan) -> dict[str, Any]:
         "dap_limits": {name: _limits(service) for name, service in compose["services"].items()},
         "dap_gpus": _gpus(compose["services"], host),
         "dap_targets": targets,
-        "dap_upstream": sorted({service["image"] for service in services} - built),
+        "dap_upstream": sorted({service["image"] for service in services} - ours),
     }
 
 
@@ -201,10 +218,18 @@ def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[st
         for name, image in plan.images.environments.items()
         if image.name in here and not plan.images.overridden(image)
     }
-    published = {f"environments/{name}": image for name, image in environments.items()}
-    if published:
-        # Pipelines build environments from these two.
-        published |= {"base": plan.images.base, "builder": plan.images.builder}
+    published = {}
+    if host.host.service:
+        published = {
+            image.reference: f"environments/{name}" for name, image in environments.items()
+        }
+        if published:
+            # Pipelines build environments from these two.
+            published |= {
+                plan.images.base.reference: "base",
+                plan.images.builder.reference: "builder",
+            }
+        published |= plan.shipped
     return {
         "dap_registry": registry,
         "dap_registry_login": {
@@ -212,8 +237,8 @@ def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[st
             "password": secrets[route.registry.secret],
         },
         "dap_published": {
-            image.reference: f"{registry}/{name}:{image.reference.rpartition(':')[2]}"
-            for name, image in published.items()
+            reference: f"{registry}/{name}:{reference.rpartition(':')[2]}"
+            for reference, name in published.items()
         },
         "dap_locked": {
             image.reference: f"{registry}/{image.locked}"

@@ -102,6 +102,7 @@ def run_playbook(
     lock: int | None = None,
     variables: Mapping[str, Any] | None = None,
     tags: str = "",
+    forks: int = 1,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Outcome:
     """Run a playbook of `infrastructure/ansible` to its end.
@@ -115,6 +116,7 @@ def run_playbook(
         lock: descriptor that the run keeps open.
         variables: for all hosts; no secrets, they stand in the command line.
         tags: run only the tasks with this tag.
+        forks: hosts that are worked on at once.
         on_event: called with each event as it happens.
 
     Raises:
@@ -126,6 +128,7 @@ def run_playbook(
     command += ["--check", "--diff"] if check else []
     command += ["--extra-vars", json.dumps(variables)] if variables else []
     command += ["--tags", tags] if tags else []
+    command += ["--forks", str(forks)]
     outcome = Outcome(log)
     _prepare_log(log)
     finished = False

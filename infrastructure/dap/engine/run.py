@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from dap.engine.inventory import write_inventory
+from dap.engine.inventory import told_file, write_inventory
 from dap.engine.lock import hold
-from dap.engine.playbook import Outcome, run_playbook
+from dap.engine.playbook import Event, Outcome, run_playbook
 from dap.engine.prepare import Prepared
 from dap.engine.progress import Progress
+from dap.replace import replace_file
+
+
+class Telling:
+    """Passes events on, and tells the runs on other hosts when the service host's has failed."""
+
+    def __init__(self, prepared: Prepared, progress: Progress) -> None:
+        self._service = prepared.plan.service_host.host.name
+        self._told = told_file(prepared.work)
+        self._progress = progress
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        failed = event["event"] in ("failed", "unreachable")
+        if failed and event["host"] == self._service and not self._told.exists():
+            error = {"error": f"the service host {self._service} failed, which builds the images"}
+            replace_file(self._told, json.dumps(error).encode())
+        self._progress(event)
 
 
 def run(
@@ -52,11 +71,13 @@ def run(
                 check=check,
                 lock=lock,
                 variables=variables,
-                on_event=progress,
+                forks=len(prepared.plan.hosts),
+                on_event=Telling(prepared, progress),
             )
             if prepared.new_secrets and playbook == "deploy" and not check:
                 outcome = playbook_run(tags="check")
-                if outcome.failures:
+                service = prepared.plan.service_host.host.name
+                if any(each.refused or each.host == service for each in outcome.failures):
                     return outcome
                 prepared.vault.save()
             return playbook_run()

@@ -51,6 +51,10 @@ def _hosts(settings: Settings) -> tuple[HostView, ...]:
         HostView(
             name=host.name,
             address=host.address,
+            user=host.user,
+            port=host.port,
+            key=host.key,
+            jump=host.jump,
             listen=settings.listen(host),
             roles=tuple(host.roles),
             labels=tuple(host.labels),
@@ -171,4 +175,5 @@ def _streams(
             listen=stream.listen,
             port=stream.port,
             ssh=stream.ssh,
+            private=stream.private,
         )

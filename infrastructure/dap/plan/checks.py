@@ -200,8 +200,11 @@ def _ssh(plan: Plan) -> Iterable[str]:
 
 def _host(plan: Plan, host: HostPlan) -> Iterable[str]:
     ports = plan.settings.ports
-    taken = {ports.http: "ports.http", ports.https: "ports.https"}
-    for stream in host.streams:
+    if host.host.service:
+        taken = {ports.http: "ports.http", ports.https: "ports.https"}
+    else:
+        taken = {ports.hosts: "ports.hosts"}
+    for stream in (*host.streams, *(plan.passed_streams(host) if host.host.service else ())):
         mine = f"{stream.folder}/compose.yml: services.{stream.service}"
         other = taken.setdefault(stream.listen, mine)
         if other != mine:

@@ -21,6 +21,10 @@ class HostView:
 
     name: str
     address: str
+    user: str | None
+    port: int | None
+    key: str
+    jump: str | None
     listen: str
     roles: tuple[str, ...]
     labels: tuple[str, ...]
@@ -29,6 +33,10 @@ class HostView:
     gpus: Gpus
     reserve: Reserve
     workspaces: tuple[Workspace, ...]
+
+    def at(self, port: int) -> str:
+        """Return where other hosts reach a port of it: address and port."""
+        return f"[{self.listen}]:{port}" if ":" in self.listen else f"{self.listen}:{port}"
 
     @property
     def service(self) -> bool:
@@ -71,6 +79,7 @@ class Stream:
     listen: int
     port: int
     ssh: SshServer | None = None
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,34 @@ class Plan:
     def service_host(self) -> HostPlan:
         """The host that runs the services."""
         return next(host for host in self.hosts if host.host.service)
+
+    def passed_routes(self, host: HostPlan) -> tuple[Route, ...]:
+        """The routes of other hosts that the proxy of `host` passes on: the service host, all."""
+        others = [other for other in self.hosts if other is not host]
+        return tuple(route for other in others for route in other.routes if host.host.service)
+
+    def passed_streams(self, host: HostPlan) -> tuple[Stream, ...]:
+        """The streams of other hosts that the proxy of `host` passes on.
+
+        The service host passes on all that are not for itself alone. On a runner host, what runs
+        there reaches the service host's.
+        """
+        own = {stream.listen for stream in host.streams}
+        return tuple(
+            stream
+            for other in self.hosts
+            if other is not host and (host.host.service or other.host.service)
+            for stream in other.streams
+            if not stream.private and stream.listen not in own
+        )
+
+    def names(self, host: HostPlan) -> tuple[str, ...]:
+        """The names that the proxy of `host` answers to."""
+        routes = self.passed_routes(host) if host.host.service else self.service_host.routes
+        found = {self.settings.domain}
+        found |= {each.hostname for each in (*host.routes, *routes)}
+        found |= {each.hostname for each in (*host.streams, *self.passed_streams(host))}
+        return tuple(sorted(found))
 
     @cached_property
     def shipped(self) -> Mapping[str, str]:

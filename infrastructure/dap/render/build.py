@@ -23,12 +23,18 @@ from dap.settings import choice
 
 @dataclass(frozen=True)
 class PlanView:
-    """The plan as templates of a host see it."""
+    """The plan as templates of a host see it.
+
+    `passed_*` are other hosts', which its proxy passes on to them; `hosts` are all, this one too.
+    """
 
     routes: tuple[Route, ...]
     streams: tuple[Stream, ...]
     services: tuple[Service, ...]
     connect: tuple[Connect, ...]
+    passed_routes: tuple[Route, ...]
+    passed_streams: tuple[Stream, ...]
+    hosts: tuple[HostPlan, ...]
 
 
 class Renderer:
@@ -62,15 +68,17 @@ class Renderer:
         return self._clients.of(identity)
 
     def _tree(self, host: HostPlan) -> Tree:
+        builds = host.host.service
         files = [
-            *_contexts(self.plan.catalogue, host),
+            *(_contexts(self.plan.catalogue, host) if builds else ()),
             *(file for folder in host.folders for file in self._config(host, folder)),
             *(file for folder in host.folders for file in self._secrets(host, folder)),
         ]
         data = as_json(plan_data(self.plan, host))
         files += _content(self.plan.catalogue, host, data)
         files.append(File("plan.json", data))
-        files.append(File("docker-bake.json", as_json(bake_data(host))))
+        if builds:
+            files.append(File("docker-bake.json", as_json(bake_data(host))))
         files.append(File("compose.yml", compose_file(self.plan, host, files, self.values)))
         files.sort(key=lambda file: file.path)
         return Tree(host.host.name, host.host.directory, tuple(files))
@@ -140,7 +148,15 @@ class Renderer:
             "hostname": lambda name: hostname(settings.domain, checked(name)),
             "url": lambda name: url(settings, checked(name)),
             "image": image,
-            "plan": PlanView(host.routes, host.streams, host.services, connect),
+            "plan": PlanView(
+                host.routes,
+                host.streams,
+                host.services,
+                connect,
+                self.plan.passed_routes(host),
+                self.plan.passed_streams(host),
+                self.plan.hosts,
+            ),
         }
 
     def _secret_context(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class _Project:
         options = service.options
         out: dict[str, Any] = {"image": self.references[service.name]}
         image = self.images.get(service.name)
-        if image is not None:
+        if image is not None and self.host.host.service:
             out["build"] = _build(image)
         if image is not None or out["image"].startswith("dap/"):
             # A name of ours on a public registry would be somebody else's image.
@@ -164,15 +164,19 @@ class _Project:
 
     def _entry(self, out: dict[str, Any]) -> None:
         """Give the proxy the names of all that it serves, and publish its ports."""
-        settings = self.plan.settings
-        names = [route.hostname for route in self.host.routes]
-        names += [stream.hostname for stream in self.host.streams]
-        aliases = sorted({settings.domain, *names})
+        settings, here = self.plan.settings, self.host.host
+        aliases = list(self.plan.names(self.host))
         out["networks"] = {name: {"aliases": aliases} for name in NETWORKS}
-        ports = [settings.ports.http, settings.ports.https]
-        ports += [stream.listen for stream in self.host.streams]
+        streams = [*self.host.streams]
+        if here.service:
+            ports = [settings.ports.http, settings.ports.https]
+            streams += self.plan.passed_streams(self.host)
+        else:
+            ports = [settings.ports.hosts] if self.host.routes else []
+        ports += [stream.listen for stream in streams]
+        address = settings.address if here.service else here.listen
         out["ports"] = [
-            {"target": port, "published": str(port), "host_ip": settings.address} for port in ports
+            {"target": port, "published": str(port), "host_ip": address} for port in ports
         ]
 
     def _mount(

@@ -68,6 +68,8 @@ class Ports(Section):
     """PostgreSQL with the analysts' data, over TLS."""
     workspaces: Port = 2200
     """SSH to all workspaces."""
+    hosts: Port = 2443
+    """Pages of the workspaces of a runner host, open to the service host alone."""
     engines: Port = 2376
     """Docker's engine of a runner host, open to the service host alone."""
 

@@ -39,7 +39,8 @@ class Session:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._send("set -eo pipefail")
+        # Docker passes the two outputs of a container on apart: the mark would overtake the other.
+        self._send("exec 2>&1; set -eo pipefail")
 
     def run(self, text: str, limit_s: float = BLOCK_LIMIT_S) -> str:
         """Run a block; what it printed, on both outputs.

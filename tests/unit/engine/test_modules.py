@@ -391,6 +391,7 @@ class TestLocked:
         given = {
             "targets": {"r": [self.LOCAL]},
             "upstream": [],
+            "shipped": [],
             "locked": {self.LOCAL: self.REMOTE},
         }
         need: dict[str, Any] = module.needed(given)

@@ -19,6 +19,10 @@ from tests.paths import ROOT
 class Host:
     name: str
     address: str
+    user: str | None = None
+    port: int | None = None
+    key: str = ""
+    jump: str | None = None
 
 
 HERE = Host("here", "localhost")

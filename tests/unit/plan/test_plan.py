@@ -169,8 +169,8 @@ def test_a_host_that_comes_later_moves_no_workspace(project: Project) -> None:
     ]
     workspace = {"owner": "admin", "environment": "python"}
     project.data["workspaces"] = [
-        {"name": "a", **workspace},
-        {"name": "b", "host": "r2", **workspace},
+        {"name": "a", "ssh_port": 2301, **workspace},
+        {"name": "b", "ssh_port": 2302, "host": "r2", **workspace},
     ]
     assert placed() == {"a": "r1", "b": "r2"}
     hosts.append({"name": "a-new-one", "address": "10.0.0.3", "roles": ["runner"]})

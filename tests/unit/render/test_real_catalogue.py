@@ -119,31 +119,80 @@ def test_only_the_entry_publishes_ports(trees: tuple[Tree, ...]) -> None:
 
 
 def test_every_service_that_stays_up_tells_its_health(trees: tuple[Tree, ...]) -> None:
+    built = {file.path: file for file in trees[0].files}
+    targets = json.loads(built["docker-bake.json"].content)["target"].values()
+    dockerfiles = {
+        tag: built[f"{target['context']}/Dockerfile"].content
+        for target in targets
+        for tag in target["tags"]
+    }
     for tree in trees:
         files = {file.path: file for file in tree.files}
         services = yaml.safe_load(files["compose.yml"].content)["services"]
-        targets = json.loads(files["docker-bake.json"].content)["target"].values()
-        dockerfiles = {
-            tag: files[f"{target['context']}/Dockerfile"].content
-            for target in targets
-            for tag in target["tags"]
-        }
         for name, service in services.items():
             if not service.get("x-dap", {}).get("task"):
                 in_image = b"\nHEALTHCHECK " in dockerfiles[service["image"]]
                 assert in_image or "test" in service["healthcheck"], name
 
 
-def test_every_image_of_ours_is_built_on_the_host(trees: tuple[Tree, ...]) -> None:
+def test_every_image_of_ours_is_built_on_the_service_host(trees: tuple[Tree, ...]) -> None:
+    main, *others = trees
+    files = {file.path: file for file in main.files}
+    targets = json.loads(files["docker-bake.json"].content)["target"]
+    built = {tag for target in targets.values() for tag in target["tags"]}
+    for target in targets.values():
+        assert f"{target['context']}/Dockerfile" in files
     for tree in trees:
-        files = {file.path: file for file in tree.files}
-        services = yaml.safe_load(files["compose.yml"].content)["services"]
-        targets = json.loads(files["docker-bake.json"].content)["target"]
-        built = {tag for target in targets.values() for tag in target["tags"]}
-        used = {service["image"] for service in services.values()}
+        (compose,) = (file.content for file in tree.files if file.path == "compose.yml")
+        services = yaml.safe_load(compose)["services"].values()
+        used = {service["image"] for service in services}
         assert {image for image in used if image.startswith("dap/")} <= built
-        for target in targets.values():
-            assert f"{target['context']}/Dockerfile" in files
+        assert any("build" in service for service in services) == (tree is main)
+    for tree in others:
+        assert not [file.path for file in tree.files if file.path.endswith("Dockerfile")]
+
+
+def test_what_hosts_publish_and_where_the_names_lead() -> None:
+    settings = {
+        "domain": "dap.test",
+        "address": "10.0.0.9",
+        "hosts": HOSTS,
+        "workspaces": [
+            {
+                "name": "far",
+                "owner": "admin",
+                "environment": "python",
+                "host": "two",
+                "ssh_port": 2201,
+            }
+        ],
+    }
+    services = {
+        tree.host: yaml.safe_load(file.content)["services"]["nginx-proxy"]
+        for tree in rendered(settings)
+        for file in tree.files
+        if file.path == "compose.yml"
+    }
+    published = {
+        host: {(port["host_ip"], port["target"]) for port in proxy.get("ports", [])}
+        for host, proxy in services.items()
+    }
+    everybody = {("10.0.0.9", port) for port in (80, 443, 2222, 5432, 2200, 2201)}
+    assert published["main"] == everybody
+    pages, jump, direct = (("10.0.0.2", port) for port in (2443, 2200, 2201))
+    assert published["two"] >= {pages, jump, direct}
+    assert pages[1] not in {port for _, port in published["one"]}
+    names = {host: set(proxy["networks"]["edge"]["aliases"]) for host, proxy in services.items()}
+    assert "far.dap.test" in names["main"]
+    assert {"mlflow.dap.test", "git.dap.test", "registry.dap.test"} <= names["one"]
+    # What another host's workspaces are called is nothing to this one.
+    own = {"far.dap.test", "workspaces-two.dap.test"}
+    assert names["one"] - {"workspaces.dap.test"} == names["two"] - own
+    secrets = {
+        host: {each["target"] for each in proxy["secrets"]} for host, proxy in services.items()
+    }
+    assert "tls-key" not in secrets["one"]
+    assert secrets["main"] == secrets["one"] | {"tls-key", "tls-certificate", "htpasswd"}
 
 
 def test_a_workspace_without_a_page_has_no_route_link_or_password() -> None:

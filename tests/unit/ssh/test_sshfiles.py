@@ -132,27 +132,57 @@ class _Vault:
         return self._keys[name] if self._kinds.get(name) == "ssh-key" else "x" * 32
 
 
+HOSTS = [
+    {"name": "main", "roles": ["service"]},
+    {"name": "one", "address": "10.0.0.1", "roles": ["runner"]},
+    {"name": "two", "address": "10.0.0.2", "roles": ["runner"]},
+]
+PLACED = [
+    {**each, "host": host} for each, host in zip(WORKSPACES, ("one", "two", "two"), strict=True)
+]
+
+
 def test_without_workspaces_there_is_no_jump() -> None:
     bare = plan(workspaces=[])
     assert "jump" not in {service.name for service in bare.services}
     assert {stream.name for stream in bare.streams} == {"git", "postgres"}
 
 
-def test_each_host_has_a_jump_for_its_own(keys: Keys, tmp_path: Path) -> None:
-    hosts = [
-        {"name": "main", "roles": ["service"]},
-        {"name": "one", "address": "10.0.0.1", "roles": ["runner"]},
-        {"name": "two", "address": "10.0.0.2", "roles": ["runner"]},
-    ]
-    placed = [
-        {**each, "host": host} for each, host in zip(WORKSPACES, ("one", "two", "two"), strict=True)
-    ]
-    made = plan(hosts=hosts, workspaces=placed)
+def test_workspaces_of_other_hosts_are_behind_two_jumps(keys: Keys, tmp_path: Path) -> None:
+    made = plan(hosts=HOSTS, workspaces=PLACED)
     assert [[one.name for one in host.host.workspaces] for host in made.hosts] == [
         [],
         ["desk"],
         ["other", "bobs"],
     ]
     files = ssh_files(made, keys, ["ada"])
-    assert read(files, tmp_path, "desk")["proxyjump"] == "workspaces-one.lab.example.org"
-    assert read(files, tmp_path, "other")["proxyjump"] == "workspaces-two.lab.example.org"
+    entry = "workspaces.lab.example.org"
+    for name, host, address in (("desk", "one", "10.0.0.1"), ("other", "two", "10.0.0.2")):
+        second = f"workspaces-{host}.lab.example.org"
+        assert read(files, tmp_path, name)["proxyjump"] == second
+        found = read(files, tmp_path, second)
+        assert (found["hostname"], found["port"], found["proxyjump"]) == (address, "2200", entry)
+        # OpenSSH looks a key up under its alias alone, without a port.
+        assert f"\n{found['hostkeyalias']} ssh-ed25519" in files.content["lab.known_hosts"]
+    assert "proxyjump" not in read(files, tmp_path, entry)
+    assert "workspaces-one" not in ssh_files(made, keys, ["bob"]).content["lab.conf"]
+
+
+def test_a_key_opens_the_way_to_its_own_hosts_alone(keys: Keys) -> None:
+    trees = render(plan(hosts=HOSTS, workspaces=PLACED), _Vault(keys))
+    opened = {
+        tree.host: next(
+            line.partition(" ")[0]
+            for file in tree.files
+            if file.path == "config/jump/authorized_keys"
+            for line in file.content.decode().splitlines()
+            if line.endswith("ada")
+        )
+        for tree in trees
+    }
+    allowed = "restrict,port-forwarding"
+    assert opened == {
+        "main": f'{allowed},permitopen="10.0.0.1:2200",permitopen="10.0.0.2:2200"',
+        "one": f'{allowed},permitopen="desk:2222"',
+        "two": f'{allowed},permitopen="other:2222"',
+    }
