@@ -19,12 +19,9 @@ def baseline(plan: Plan, host: HostPlan, published: Iterable[int]) -> dict[str, 
     settings = plan.settings
     said = next(each for each in settings.hosts if each.name == host.host.name)
     service = plan.service_host.host
-    everyone = sorted(set(published))
-    guarded: list[int] = []
-    if not host.host.service:
-        direct = {workspace.ssh_port for workspace in host.host.workspaces}
-        guarded = [port for port in everyone if port not in direct]
-        everyone = [port for port in everyone if port in direct]
+    ports = sorted(set(published))
+    # All that a runner host publishes is there for the service host alone.
+    everyone, guarded = (ports, []) if host.host.service else ([], ports)
     return {
         "switches": said.baseline.switches(said.address),
         "everyone": everyone,
