@@ -19,6 +19,7 @@ _TIMEOUT_S = 180
 _TOLD = (
     "project", "directory", "owner", "address", "reach", "ports", "limits", "gpus", "names",
     "certificate", "registry", "base", "upstream", "packages", "extra_ca",
+    "baseline",
 )  # fmt: skip
 
 

@@ -37,7 +37,8 @@ class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 sys.meta_path.insert(0, Sent())
 importlib.import_module(sent["call"]).main(sent["arguments"])
 """
-_SHARED = ("dap_host", "dap_machine", "dap_requirements")
+# Modules and packages of modules.
+_SHARED = ("dap_host", "dap_machine", "dap_requirements", "dap_baseline")
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 _T = TypeVar("_T")
 _H = TypeVar("_H")
@@ -158,9 +159,12 @@ def _input(root: Path, module: str, arguments: Mapping[str, Any]) -> str:
     sources = {"dap": "", "dap.onhost": "", "ansible": "", "ansible.module_utils": ""}
     for path in Path(dap.onhost.__path__[0]).glob("*.py"):
         sources[f"dap.onhost.{path.stem}"] = path.read_text(encoding="utf-8")
-    for name in _SHARED:
-        text = (shared / f"{name}.py").read_text(encoding="utf-8")
-        sources[f"ansible.module_utils.{name}"] = text
+    packages = (path for name in _SHARED for path in (shared / name).glob("*.py"))
+    for path in [*(shared / f"{name}.py" for name in _SHARED), *packages]:
+        if path.exists():
+            name = ".".join(path.relative_to(shared).with_suffix("").parts)
+            name = f"ansible.module_utils.{name.removesuffix('.__init__')}"
+            sources[name] = path.read_text(encoding="utf-8")
     call = f"dap.onhost.{module}"
     return json.dumps({"modules": sources, "call": call, "arguments": dict(arguments)}) + "\n"
 

@@ -18,6 +18,7 @@ from ansible.module_utils.dap_requirements import (
 )
 
 from dap.onhost import machine, packages, platform, status
+from dap.onhost.baseline import baseline
 
 THREADS = 8
 
@@ -26,7 +27,7 @@ def main(arguments: dict[str, Any]) -> None:
     """Print whether the platform is deployed, the findings, and the facts of `status`.
 
     `arguments`: those of the module dap_check, and names, reach, certificate, registry, base,
-    upstream, packages, extra_ca as the engine's inventory has them.
+    upstream, packages, extra_ca, baseline as the engine's inventory has them.
     """
     given = arguments
     docker = docker_state()
@@ -41,6 +42,7 @@ def main(arguments: dict[str, Any]) -> None:
         machine.kernel,
         machine.graphics_of(docker),
         lambda: machine.engine(docker, runs),
+        lambda: baseline(given["project"], given["baseline"]),
         lambda: machine.clock(access.clock()),
         lambda: platform.names(given["names"], given["reach"], runs),
         lambda: packages.base(given["base"], given["upstream"], docker, access, needed=not runs),

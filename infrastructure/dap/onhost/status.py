@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import time
@@ -18,12 +19,16 @@ from ansible.module_utils.dap_requirements import (
     ROOM_GIB,
     disk_level,
     disks,
+    finding,
     left,
 )
 
 from dap.onhost import docker, logs
 
 CGROUPS = Path("/sys/fs/cgroup")
+# Where timers of the host leave what they found; the baseline's disk watch is one.
+WATCHED = Path("/var/lib/dap/findings")
+STALE_S = 3600  # a timer that has not written for so long does not run
 # Long enough between two readings of the processor time for a figure of one percent.
 INTERVAL_S = 0.5
 CONNECT_S = 5
@@ -58,6 +63,8 @@ def facts(project: str, directory: str) -> dict[str, Any]:
         {**disk, "left": left(disk), "level": disk_level(disk, ROOM_GIB)}
         for disk in disks({directory, root})
     ]
+    scarce = [disk for disk in found["disks"] if disk["level"] != "ok"]
+    found["watched"] = watched({device(place) for disk in scarce for place in disk["places"]})
     settings = deployed["settings"]
     address = EVERYWHERE.get(settings["address"], settings["address"])
     found["certificates"] = {
@@ -65,6 +72,32 @@ def facts(project: str, directory: str) -> dict[str, Any]:
         "authority": authority(project),
     }
     return found
+
+
+def watched(shown: set[int | None]) -> list[dict[str, str]]:
+    """Return what timers found (level, where, what, remedy); `shown`: devices told of anyway."""
+    found = []
+    for path in sorted(WATCHED.glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        age = time.time() - told["time"]
+        if age > STALE_S:
+            what = f"dap-{path.stem}.timer has not looked for {age / 3600:.0f} h"
+            remedy = f"on the host: systemctl status dap-{path.stem}.timer"
+            found.append(finding("warning", path.stem, what, remedy))
+            continue
+        for each in told["findings"]:
+            if device(each["place"]) not in shown:
+                parts = ("level", "where", "what", "remedy")
+                found.append({part: each[part] for part in parts})
+    return found
+
+
+def device(place: str) -> int | None:
+    """Return the file system's device number of a place, None if it is not there."""
+    try:
+        return os.stat(place).st_dev
+    except OSError:
+        return None
 
 
 def plan(directory: str) -> dict[str, Any] | None:

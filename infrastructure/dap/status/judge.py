@@ -95,6 +95,8 @@ def judge(
         free += " and ".join(disk["places"])
         if disk["level"] != "ok":
             tell(disk["level"], "disk", free, "free or add disk space")
+    for each in facts["watched"]:
+        tell(each["level"], each["where"], each["what"], each["remedy"])
     certificates = []
     for name, told in facts["certificates"].items():
         if "error" in told:

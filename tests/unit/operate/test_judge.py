@@ -84,6 +84,7 @@ def facts(*containers: dict[str, Any], **changes: Any) -> dict[str, Any]:
                 "level": "ok",
             }
         ],
+        "watched": [],
         "certificates": {"server": {"pem": GOOD}, "authority": {"pem": GOOD}},
         **changes,
     }
@@ -190,6 +191,13 @@ def test_a_disk_is_as_the_host_judged_it(level: str) -> None:
     found = judge(facts(container(), disks=[disk]), NOW).findings
     assert [each.level for each in found] == ([] if level == "ok" else [level])
     assert all("(2%) free for /srv" in each.what for each in found)
+
+
+def test_what_a_timer_of_the_host_found_is_told() -> None:
+    found = {"level": "problem", "where": "disk", "what": "0.1 GiB (1%) free on /boot"}
+    (finding,) = judge(facts(container(), watched=[{**found, "remedy": "free some"}]), NOW).findings
+    assert (finding.level, finding.where, finding.remedy) == ("problem", "disk", "free some")
+    assert finding.what == "0.1 GiB (1%) free on /boot"
 
 
 @pytest.mark.parametrize(

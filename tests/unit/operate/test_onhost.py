@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -290,3 +291,31 @@ class TestPackages:
 
     def test_no_mirror_no_clock(self) -> None:
         assert self.access("http://127.0.0.1:9").clock() is None
+
+
+class TestWatched:
+    status = module("status")
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(self.status, "WATCHED", tmp_path)
+        return tmp_path
+
+    def write(self, folder: Path, age_s: float) -> dict[str, str]:
+        told = {"level": "warning", "where": "disk", "what": "9% free", "remedy": "free some"}
+        found = {"time": time() - age_s, "findings": [{**told, "place": str(folder)}]}
+        (folder / "disk.json").write_text(json.dumps(found))
+        return told
+
+    def test_what_a_timer_left_is_told(self, folder: Path) -> None:
+        assert self.status.watched(set()) == []
+        assert self.write(folder, 0) == self.status.watched(set())[0]
+
+    def test_a_disk_that_is_told_of_anyway_is_not_told_twice(self, folder: Path) -> None:
+        self.write(folder, 0)
+        assert self.status.watched({folder.stat().st_dev}) == []
+
+    def test_a_timer_that_does_not_run_is_told(self, folder: Path) -> None:
+        self.write(folder, 2 * 3600)
+        (found,) = self.status.watched(set())
+        assert found["what"] == "dap-disk.timer has not looked for 2 h"
