@@ -1,4 +1,4 @@
-"""`python -m dap_pipelines serve`, or `run`, `abandon` or `forget` with PROJECT NUMBER."""
+"""`python -m dap_pipelines serve`, or `run` or `forget` with PROJECT NUMBER."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ def main(words: list[str]) -> None:
 
         state.forget(state.load(project, int(number)))
         return
-    from dap_pipelines import run
+    if verb != "run":
+        raise SystemExit(__doc__)
+    from dap_pipelines.run import run
 
-    {"run": run.run, "abandon": run.abandon}[verb](project, int(number), values)
+    run(project, int(number), values)
 
 
 if __name__ == "__main__":

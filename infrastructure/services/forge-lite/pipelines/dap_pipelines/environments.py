@@ -6,6 +6,7 @@ environments/lock.yml says which images its jobs run in, and pipelines of `main`
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -13,14 +14,15 @@ import subprocess
 
 import yaml
 
-from dap_pipelines import engine
+from dap_pipelines.engine import Engine, EngineError
 from dap_pipelines.policy import Builder
 from dap_pipelines.state import Pipeline
-from dap_pipelines.values import GIT_GROUP, REPOSITORIES, Given, Values
+from dap_pipelines.values import GIT_GROUP, REPOSITORIES, Given, Host, Values
 
 LOCK = "environments/lock.yml"
 LOCK_BYTES = 1024 * 1024
 BUILDER = "image-builder"
+BASE_IMAGES = ("base", "builder")
 IMAGE = re.compile(r"environments/([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)@sha256:[0-9a-f]{64}")
 
 
@@ -39,13 +41,22 @@ def may_build(pipeline: Pipeline, values: Values) -> bool:
     return pushed and is_platforms(pipeline, values)
 
 
-def deployed(values: Values, given: Given) -> dict[str, str]:
+async def resolved(images: dict[str, str], repositories: str) -> dict[str, str]:
+    """Return images of this host as they can't move, less those that are not there."""
+
+    async def one(name: str, image: str) -> tuple[str, str] | None:
+        with contextlib.suppress(EngineError):
+            return name, await engine.resolve(image, f"{repositories}/{name}")
+        return None
+
+    engine = Engine()
+    found = await asyncio.gather(*(one(*item) for item in images.items()))
+    return dict(filter(None, found))
+
+
+async def deployed(values: Values, given: Given) -> dict[str, str]:
     """Return the image of each environment that the last deploy brought, as it can't move."""
-    images = {}
-    for name, image in given.environments.items():
-        with contextlib.suppress(engine.EngineError):
-            images[name] = engine.resolve(image, f"{values.registry}/environments/{name}")
-    return images
+    return await resolved(given.environments, f"{values.registry}/environments")
 
 
 def locked(pipeline: Pipeline, values: Values, uid: int) -> dict[str, str]:
@@ -89,22 +100,24 @@ def read_lock(data: bytes, registry: str) -> dict[str, str]:
     return {name: f"{registry}/{image}" for name, image in images.items()}
 
 
-def builder(values: Values, images: dict[str, str]) -> Builder | None:
-    """Return whose containers may build images; None where the platform has no such environment."""
+def builder(values: Values, images: dict[str, str], host: Host) -> Builder | None:
+    """Return whose containers may build images; None where the platform has no such environment.
+
+    Each host keeps the layers of its builds: in a volume that its compose.yml has.
+    """
     image = images.get(BUILDER)
-    return None if image is None else Builder(image, f"{values.platform}_forge-lite-builds")
+    folder = "engine" if host.address else "forge-lite"
+    return None if image is None else Builder(image, f"{values.platform}_{folder}-builds")
 
 
-def files(values: Values, given: Given, images: dict[str, str]) -> dict[str, str]:
+async def files(values: Values, given: Given, images: dict[str, str]) -> dict[str, str]:
     """Return the files of a job that builds environments, by the variable that points to each.
 
     `images` are those that the last deploy brought. DAP_IMAGES tells what images there are and what
     each is made of; DAP_LOCK_KEY is the key of the account that may commit the lock file.
     """
-    base = dict(given.base_images)
-    for name in ("base", "builder"):
-        with contextlib.suppress(engine.EngineError):
-            base[name] = engine.resolve(base[name], f"{values.registry}/{name}")
+    known = given.base_images
+    base = known | await resolved({name: known[name] for name in BASE_IMAGES}, values.registry)
     environments = {
         name: {"content": given.contents[name], "image": image} for name, image in images.items()
     }

@@ -1,4 +1,4 @@
-"""The gateway to the Docker engine that one pipeline has: a socket that follows `policy`."""
+"""The gateway of one job to the Docker engine of its host: a socket that follows `policy`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from dap_pipelines import engine
+from dap_pipelines.channel import BLOCK, HEAD_BYTES, Channel
+from dap_pipelines.engine import API, Engine, EngineError
 from dap_pipelines.policy import Policy, RefusedError
-from dap_pipelines.values import ENGINE_SOCKET
 
-HEAD_BYTES = 65536
 BODY_BYTES = 4 * 1024 * 1024
-BLOCK = 65536
+END_BYTES = 512
 # The engine would also read the fields of a form from a body, where the policy does not look.
 CONTENT_TYPES = {"application/json", "application/x-tar"}
 PASSED = {"host", "content-length", "transfer-encoding", "x-registry-auth"}
 
 
 class Gateway:
-    """Serves one pipeline; each connection carries one request.
+    """Serves one job, at one engine; each connection carries one request.
 
+    `lost` says why the engine's host is gone, `broken` why a container's end is not known.
     The engine gets a head that is written anew from what the policy saw, and no byte beyond the
     request: it keeps connections open, so whatever follows would be a call that nobody checked.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, engine: Engine) -> None:
         self.policy = policy
+        self.engine = engine
+        self.lost = ""
+        self.broken = ""
         self._server: asyncio.AbstractServer | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -42,6 +45,12 @@ class Gateway:
         if self._server is not None:
             self._server.close()
 
+    def lose(self, reason: str) -> None:
+        """End what goes on, and refuse what comes: the host is gone."""
+        self.lost = reason
+        for task in self._serving:
+            task.cancel()
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The event loop forgets a connection whose client has closed its side: without a reference
         # here the garbage collector may end it before the answer is through.
@@ -51,11 +60,14 @@ class Gateway:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if self.lost:
+                raise ConnectionResetError(self.lost)
             await self._one(reader, writer)
         except RefusedError as refused:
             _answer(writer, 403, {"message": f"not allowed in a pipeline: {refused}"})
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
-            _answer(writer, 502, {"message": f"the Docker engine can't be asked: {error}"})
+            where = f" of {self.engine.name}" if self.engine.remote else ""
+            _answer(writer, 502, {"message": f"the Docker engine{where} can't be asked: {error}"})
         finally:
             writer.close()
 
@@ -75,7 +87,7 @@ class Gateway:
         kind = self.policy.check(method, path, query)
         if kind != "plain":
             asked = json.loads(await _body(reader, headers))
-            status, answer = await asyncio.to_thread(self._create, kind, asked)
+            status, answer = await self._create(kind, asked)
             _answer(writer, status, answer)
             return
         upgrade = "upgrade" in headers and method == "POST" and path.endswith("/attach")
@@ -84,48 +96,49 @@ class Gateway:
             kept["content-type"] = headers["content-type"]
         kept |= {"connection": "Upgrade", "upgrade": "tcp"} if upgrade else {"connection": "close"}
         text = "".join(f"{key}: {value}\r\n" for key, value in kept.items())
-        asked_for = f"/{engine.API}{quote(path)}?{urlencode(query)}"
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(
-            ENGINE_SOCKET, limit=HEAD_BYTES
-        )
+        asked_for = f"/{API}{quote(path)}?{urlencode(query)}"
+        upstream = await self.engine.open()
         try:
-            upstream_writer.write(f"{method} {asked_for} HTTP/1.1\r\n{text}\r\n".encode("latin-1"))
-            if upgrade and not await _upgraded(upstream_reader, writer):
+            head = f"{method} {asked_for} HTTP/1.1\r\n{text}\r\n"
+            await upstream.write(head.encode("latin-1"))
+            if upgrade and not await _upgraded(upstream, writer):
                 return
-            upward = asyncio.create_task(_copy(reader, upstream_writer))
+            upward = asyncio.create_task(_upward(reader, upstream))
             try:
-                await _copy(upstream_reader, writer)
+                end = await _downward(upstream, writer)
             finally:
                 upward.cancel()
                 await asyncio.wait([upward])
         finally:
-            upstream_writer.close()
+            upstream.close()
+        if path.endswith("/wait") and b"StatusCode" not in end and b"message" not in end:
+            self.broken = f"the connection to host {self.engine.name} broke"
         # Closed with input unread, the connection would be reset under a client that still reads.
         while await reader.read(BLOCK):
             pass
 
-    def _create(self, kind: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        policy = self.policy
+    async def _create(self, kind: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        policy, engine = self.policy, self.engine
         try:
             if kind == "container":
-                answer = engine.call("POST", "/containers/create", policy.container(asked))
+                answer = await engine.call("POST", "/containers/create", policy.container(asked))
                 policy.containers.add(answer["Id"])
                 if policy.has_network(asked_network(asked)):
                     # Beside its services' network, a job has the one that all jobs have.
-                    engine.call(
+                    await engine.call(
                         "POST", f"/networks/{policy.network}/connect", {"Container": answer["Id"]}
                     )
             elif kind == "volume":
-                answer = engine.call("POST", "/volumes/create", policy.volume(asked))
+                answer = await engine.call("POST", "/volumes/create", policy.volume(asked))
                 # The engine answers with the volume of that name where there is one already.
                 if (answer.get("Labels") or {}) != policy.labels:
                     raise RefusedError(f"volume {answer['Name']} is not this pipeline's")
                 policy.volumes.add(answer["Name"])
             else:
                 body = policy.new_network(asked)
-                answer = engine.call("POST", "/networks/create", body)
+                answer = await engine.call("POST", "/networks/create", body)
                 policy.networks[answer["Id"]] = body["Name"]
-        except engine.EngineError as error:
+        except EngineError as error:
             return error.status, _decoded(str(error))
         return 201, answer
 
@@ -162,14 +175,14 @@ def _head(data: bytes) -> tuple[str, dict[str, str]]:
     return first, headers
 
 
-async def _upgraded(upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def _upgraded(upstream: Channel, writer: asyncio.StreamWriter) -> bool:
     """Pass on the engine's answer to an upgrade: whether the connection is a container's now."""
-    head = await upstream.readuntil(b"\r\n\r\n")
+    head = await upstream.until(b"\r\n\r\n")
     writer.write(head)
     if head.split(b" ", 2)[1] == b"101":
         return True
     length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
-    writer.write(await upstream.readexactly(int(length[1]) if length else 0))
+    writer.write(await upstream.exactly(int(length[1]) if length else 0))
     await writer.drain()
     return False
 
@@ -189,12 +202,22 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
     return body
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _upward(reader: asyncio.StreamReader, upstream: Channel) -> None:
     while block := await reader.read(BLOCK):
+        await upstream.write(block)
+    await upstream.end()
+
+
+async def _downward(upstream: Channel, writer: asyncio.StreamWriter) -> bytes:
+    """Pass on all that the engine answers; return the end of it."""
+    end = b""
+    while block := await upstream.read():
+        end = (end + block[-END_BYTES:])[-END_BYTES:]
         writer.write(block)
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+    return end
 
 
 def _answer(writer: asyncio.StreamWriter, status: int, body: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def builder_options(builder: Builder) -> dict[str, Any]:
 
 @dataclass
 class Policy:
-    """The policy of one pipeline, and what it has made so far.
+    """The policy of one job at one engine, and what it has made there so far.
 
     `builder` tells the containers that may build images, in a pipeline that may. Containers are
     known by id, volumes by name, networks by both (id and name).

@@ -6,26 +6,34 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import IO, cast
 
 import yaml
 
 from dap_pipelines import artifacts, checkout, engine, environments, output, variables
-from dap_pipelines.gateway import Gateway
+from dap_pipelines.engine import Engine
+from dap_pipelines.jobs import Jobs
 from dap_pipelines.mask import Lines, Mask
 from dap_pipelines.ownership import as_user, end_user, kill_all, remove
 from dap_pipelines.policy import Policy
 from dap_pipelines.state import Job, Pipeline, load, prune, slug
-from dap_pipelines.values import FIRST_UID, RUN, WORK, Given, Project, Values, read_secrets
+from dap_pipelines.values import FIRST_UID, RUN, WORK, Given, Host, Project, Values, read_secrets
 
 STATE_DIR = ".gitlab-ci-local"
 PROGRAM = "/opt/gitlab-ci-local/gitlab-ci-local.cjs"
-WRAPPER = "/opt/pipelines/container"
+CONTAINER = "/opt/pipelines/container"
+# By such a name attempt.mjs has it called for a job.
+WRAPPER = re.compile(rf"{RUN}/[0-9]+/\S+ ")
+# Less is not worth a line to who follows a push.
+PATIENCE_SECONDS = 1
+ASK_SECONDS = 10
 BLOCK = 65536
 LINKS = 20
 KILLED = 137
@@ -40,10 +48,10 @@ class StoppedError(Exception):
 
 
 @contextlib.contextmanager
-def slot(pipeline: Pipeline, slots: int) -> Iterator[int]:
-    """Hold a user id that no other pipeline has meanwhile; the queue sees that there is one."""
-    for number in range(slots):
-        lock = os.open(RUN / f"slot-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def account(pipeline: Pipeline) -> Iterator[int]:
+    """Hold a user id that no other pipeline has meanwhile."""
+    for number in count():
+        lock = os.open(RUN / f"account-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -59,14 +67,15 @@ def slot(pipeline: Pipeline, slots: int) -> Iterator[int]:
             (RUN / f"uid-{pipeline.id}").unlink()
             os.close(lock)
         return
-    raise StoppedError("crashed", "no free slot")
 
 
-def clear(pipeline: Pipeline, values: Values) -> None:
-    """Remove all that a pipeline leaves but its state, logs and artifacts."""
-    engine.clear(values.platform, pipeline.id)
+def clear(pipeline: Pipeline, values: Values, engines: Iterable[Engine]) -> None:
+    """Remove all that a pipeline leaves, on these engines, but its state, logs and artifacts."""
+    asyncio.run(engine.clear(engines, engine.labels(values.platform, pipeline.id)))
     for path in (WORK / str(pipeline.id), RUN / str(pipeline.id)):
         remove(path)
+    for path in RUN.glob(f"{pipeline.id}-*.sock"):
+        path.unlink()
     for name in (f"{pipeline.id}.sock", f"pid-{pipeline.id}", f"cancel-{pipeline.id}"):
         (RUN / name).unlink(missing_ok=True)
 
@@ -87,9 +96,7 @@ def run(project: str, number: int, values: Values) -> None:
         (RUN / f"pid-{number}").write_text(str(os.getpid()))
         if (RUN / f"cancel-{number}").exists():
             raise canceled(number)
-        pipeline.status, pipeline.started = "running", time.time()
-        pipeline.save()
-        with slot(pipeline, values.slots) as uid:
+        with account(pipeline) as uid:
             try:
                 status = asyncio.run(runner.run(uid))
             finally:
@@ -101,7 +108,7 @@ def run(project: str, number: int, values: Values) -> None:
     except (checkout.CheckoutError, engine.EngineError, OSError) as error:
         reason = str(error)[:500]
     finally:
-        clear(pipeline, values)
+        clear(pipeline, values, runner.engines)
         runner.close()
         pipeline.end(status, reason or runner.reason)
         prune(project, values.keep)
@@ -133,6 +140,11 @@ class Runner:
         self._work = WORK / str(pipeline.id)
         self._other: list[str] = []
         self._killed: dict[str, str] = {}
+        self._refused = ""
+        self._hosts: dict[str, str] = {}
+        self._labels: dict[str, list[str]] = {}
+        self._waits: dict[str, asyncio.TimerHandle] = {}
+        self._served: Jobs | None = None
         self._stop: StoppedError | None = None
         self._uid = -1
         self._shortened = 0.0
@@ -168,7 +180,7 @@ class Runner:
         for path in (self._work, source, home, run):
             path.mkdir(mode=0o750)
         (home / STATE_DIR).mkdir()
-        deployed = await asyncio.to_thread(environments.deployed, values, self.given)
+        deployed = await environments.deployed(values, self.given)
         try:
             locked = await asyncio.to_thread(environments.locked, pipeline, values, uid)
         except environments.LockError as error:
@@ -176,7 +188,7 @@ class Runner:
         images = {**deployed, **locked}
         files = dict(self.project.files)
         if self.may_build:
-            files |= await asyncio.to_thread(environments.files, values, self.given, deployed)
+            files |= await environments.files(values, self.given, deployed)
         # Docker's client logs in to the registry with it.
         login = home / "config.json"
         login.touch(mode=0o600)
@@ -203,24 +215,21 @@ class Runner:
         ):
             os.chown(path, uid, 0)
         await asyncio.to_thread(checkout.check_out, pipeline, values, source, home, uid)
-        labels = {"dap.pipeline": str(pipeline.id), "dap.platform": values.platform}
-        builder = environments.builder(values, images) if self.may_build else None
-        gateway = Gateway(Policy(labels, values.network, values.job, builder))
-        socket = RUN / f"{pipeline.id}.sock"
-        await gateway.start(socket)
-        os.chown(socket, uid, uid)
+
+        def policy(labels: dict[str, str], host: Host, cores: int) -> Policy:
+            builder = environments.builder(values, images, host) if self.may_build else None
+            return Policy(labels, values.network, values.limits(host, cores), builder)
+
+        self._served = Jobs(pipeline, values, self, policy)
+        await self._served.start(RUN / f"{pipeline.id}.sock", uid)
         try:
             image = images.get("base") or values.default_image
-            code = await self._execute(uid, source, home, run, socket, image)
+            code = await self._execute(uid, source, home, run, image)
         finally:
-            gateway.close()
-            socket.unlink(missing_ok=True)
+            await self._served.close()
         return self._verdict(code)
 
-    async def _execute(
-        self, uid: int, source: Path, home: Path, run: Path, socket: Path, image: str
-    ) -> int:
-        values = self.values
+    async def _execute(self, uid: int, source: Path, home: Path, run: Path, image: str) -> int:
         process = await asyncio.create_subprocess_exec(
             "node",
             PROGRAM,
@@ -235,12 +244,8 @@ class Runner:
             "--no-shell-executor-no-image",
             "--default-image",
             image,
-            "--helper-image",
-            engine.own_image(),
-            "--container-executable",
-            WRAPPER,
-            "--concurrency",
-            str(values.concurrency),
+            # What a job leaves on its host goes when its slot is given back.
+            "--no-cleanup",
             *([self.pipeline.job] if self.pipeline.job else []),
             cwd=source,
             user=uid,
@@ -255,10 +260,11 @@ class Runner:
                 "PATH": "/usr/bin:/bin",
                 "HOME": str(home),
                 "FORCE_COLOR": "0",
-                "DOCKER_HOST": f"unix://{socket}",
                 "DOCKER_API_VERSION": engine.API.lstrip("v"),
                 "DOCKER_CONFIG": str(home),
                 "FORGE_CACHE": str(run),
+                "FORGE_CONTAINER": CONTAINER,
+                "FORGE_SLOTS": f"{run}.sock",
                 "LANG": "C.UTF-8",
                 "TZ": "UTC",
             },
@@ -268,15 +274,15 @@ class Runner:
         stdout = cast("asyncio.StreamReader", process.stdout)
         while block := await stdout.read(BLOCK):
             for line, complete in lines.feed(block):
-                self._take(line, continues)
+                await self._take(line, continues)
                 continues = not complete
             self._flush()
         for line, _ in lines.close():
-            self._take(line, continues)
+            await self._take(line, continues)
         self._flush()
         return await process.wait()
 
-    def _take(self, line: bytes, continues: bool) -> None:
+    async def _take(self, line: bytes, continues: bool) -> None:
         text = line.decode("utf-8", errors="replace").rstrip("\r")
         event = self._events().read(text, continues)
         if event is None:
@@ -286,17 +292,22 @@ class Runner:
         now = time.time()
         if event.kind == "starting":
             job = self._job(event.job, event.stage)
-            job.status, job.started, job.image = "running", now, event.image
-            self._log(job, f"image {event.image}")
-            self.pipeline.say(f"{job.name}: running")
+            job.status, job.started, job.finished = "running", now, None
+            job.image, job.host, job.exit = event.image, self._hosts.get(event.job, ""), None
+            self._killed.pop(job.name, None)
+            self._log(job, f"image {event.image}, host {job.host}")
+            where = f" on {job.host}" if len(self.values.engines) > 1 else ""
+            self.pipeline.say(f"{job.name}: running{where}")
             self.pipeline.save()
             return
         job = self._jobs[event.job]
         if event.kind == "finished":
             job.status, job.exit, job.finished = event.how, event.exit, now
             code = f", exit code {event.exit}" if event.exit else ""
-            if event.exit == KILLED:
-                code += self._why_killed(job)
+            if job.name in self._killed:
+                code += f", {self._killed[job.name]}"
+            elif event.exit == KILLED:
+                code += await self._why_killed(job)
             took = now - (job.started or now)
             self.pipeline.say(f"{job.name}: {event.how} in {took:.1f} s{code}")
             self._log(job, f"{event.how} in {took:.1f} s{code}")
@@ -304,17 +315,19 @@ class Runner:
         else:
             # The mark stays in the middle of a line where the output before had no line end.
             text = event.text.replace("<gclShellPromptPlaceholder>", " $")
-            self._log(job, text.replace(f"{WRAPPER} ", "") if event.kind == "note" else text)
+            self._log(job, WRAPPER.sub("", text) if event.kind == "note" else text)
             for link in output.links(text, self.values.url):
                 if link not in job.links and len(job.links) < LINKS:
                     job.links.append(link)
 
-    def _why_killed(self, job: Job) -> str:
+    async def _why_killed(self, job: Job) -> str:
         """Return what is known of the end of a job that was killed, for its log and the page."""
+        served = self._served
+        if served is None or job.host not in served.engines:
+            return ""
         try:
-            short = engine.out_of_memory(
-                self.values.platform, self.pipeline.id, job.started or self.pipeline.created
-            )
+            async with asyncio.timeout(ASK_SECONDS):
+                short = await served.engines[job.host].out_of_memory(self._labels[job.name])
         except (engine.EngineError, OSError):
             return ""
         if not short:
@@ -383,7 +396,46 @@ class Runner:
         for file in self._logs.values():
             file.flush()
 
+    @property
+    def engines(self) -> list[Engine]:
+        """The engines of the hosts that its jobs ran on."""
+        return list(self._served.engines.values()) if self._served else []
+
+    def refused(self, reason: str) -> None:
+        """No job of this pipeline is started: there is no host for one of them."""
+        self._refused = reason
+
+    def waits(self, job: str, reason: str) -> None:
+        """Tell who pushed what a job waits for, if it goes on."""
+        self._called_off(job)
+        self._waits[job] = asyncio.get_running_loop().call_later(
+            PATIENCE_SECONDS, self.pipeline.say, f"{job}: waits for {reason}"
+        )
+
+    def placed(self, job: str, host: str, labels: list[str]) -> None:
+        """A job begins, on a host; with the first begins the pipeline."""
+        self._called_off(job)
+        self._hosts[job], self._labels[job] = host, labels
+        if self.pipeline.status == "pending":
+            self.pipeline.status, self.pipeline.started = "running", time.time()
+            self.pipeline.save()
+
+    def lost(self, job: str, reason: str) -> None:
+        """Say in a job's log why it ends."""
+        self._killed[job] = reason
+        if job in self._jobs:
+            self._log(self._jobs[job], reason)
+            self._flush()
+
+    def _called_off(self, job: str) -> None:
+        timer = self._waits.pop(job, None)
+        if timer is not None:
+            timer.cancel()
+
     def _verdict(self, code: int) -> str:
+        if self._refused:
+            self.reason = self._refused
+            return "failed"
         if self._jobs and any(job.started for job in self._jobs.values()):
             if code:
                 failed = [job.name for job in self._jobs.values() if job.status == "failed"]
@@ -441,5 +493,7 @@ def abandon(project: str, number: int, values: Values) -> None:
     if mark.exists():
         end_user(int(mark.read_text()))
         mark.unlink()
-    clear(pipeline, values)
-    pipeline.end("crashed", "its runner was lost")
+    try:
+        clear(pipeline, values, map(Engine, values.engines))
+    finally:
+        pipeline.end("crashed", "its runner was lost")

@@ -24,13 +24,14 @@ SUMMARY = (
 
 @dataclass
 class Job:
-    """A job; times are seconds since the epoch."""
+    """A job; times are seconds since the epoch. `host`: where it ran last."""
 
     name: str
     stage: str
     log: str
     status: str = "created"
     image: str = ""
+    host: str = ""
     started: float | None = None
     finished: float | None = None
     exit: int | None = None

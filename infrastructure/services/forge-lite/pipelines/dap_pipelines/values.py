@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ SPOOL = Path("/spool")
 REPOSITORIES = Path("/repositories")
 RUN = Path("/run/pipelines")
 BUILDS = Path("/builds")
+# In STATE: hosts with what runs there, and what waits.
+QUEUE = "queue.json"
 ENGINE_SOCKET = "/var/run/docker.sock"
 CONFIG = Path("/etc/forge/pipelines.json")
 SECRETS = Path("/run/secrets/variables.json")
+# What this host shows to others, and the authority of all of them.
+HOST_CERTIFICATE = "/run/secrets/engine-certificate"
+HOST_KEY = "/run/secrets/engine-key"
+HOSTS_CA = "/run/secrets/engines-ca"
 GIT_GROUP = 11006
 FIRST_UID = 20000
 
@@ -34,6 +41,25 @@ class JobLimits:
 
 
 @dataclass(frozen=True)
+class Host:
+    """A host that runs jobs: at most `slots` at once, those whose tags are among its labels.
+
+    `address` and `port`: where its engine is, as other hosts reach it; empty: this host's own.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    slots: int
+    gpus: int | str | list[int | str] = 0
+    address: str = ""
+    port: int = 0
+
+    def fits(self, tags: Iterable[str]) -> bool:
+        """Return whether it has all tags; its name is one."""
+        return set(tags) <= {self.name, *self.labels}
+
+
+@dataclass(frozen=True)
 class Values:
     """The rendered values; times in seconds, sizes in bytes."""
 
@@ -44,14 +70,17 @@ class Values:
     clone: str
     registry: str
     follow_seconds: float
-    slots: int
-    concurrency: int
+    engines: tuple[Host, ...]
     timeout_seconds: float
     keep: int
     log_bytes: int
     artifact_bytes: int
     default_image: str
     job: JobLimits
+
+    def limits(self, host: Host, cores: int) -> JobLimits:
+        """Return what a container of a job may take on a host of so many CPUs."""
+        return replace(self.job, cpus=min(host.slots, cores), gpus=host.gpus)
 
 
 @dataclass(frozen=True)
@@ -91,7 +120,10 @@ def read_values(path: Path = CONFIG) -> Values:
             **data,
             "projects": tuple(data["projects"]),
             "url": data["url"].rstrip("/"),
-            "job": JobLimits(**data["job"]),
+            "engines": tuple(
+                Host(**{**host, "labels": tuple(host["labels"])}) for host in data["engines"]
+            ),
+            "job": JobLimits(cpus=0, **data["job"]),
         }
     )
 

@@ -1,52 +1,90 @@
-"""The worker: takes requests from the spool, keeps the queue, and sets right what a crash left."""
+"""The worker: takes requests from the spool, starts pipelines, and sets right what a crash left."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import re
 import signal
-import subprocess
-import threading
+import sys
 from pathlib import Path
 from typing import Any
 
 from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
-from dap_pipelines import engine, ownership
+from dap_pipelines import ownership
+from dap_pipelines.coordinator import Coordinator
 from dap_pipelines.policy import BUILDER_UID
 from dap_pipelines.run import abandon
+from dap_pipelines.slots import in_turn
 from dap_pipelines.state import FINAL, Pipeline, load, pipelines, write
 from dap_pipelines.values import BUILDS, RUN, SPOOL, STATE, WORK, Values
 
-ATTEMPT = "/opt/pipelines/attempt"
+ATTEMPT = (sys.executable, "-m", "dap_pipelines", "run")
+MEMORY = Path("/sys/fs/cgroup/memory.max")
 # Looks without being told, should the kernel lose an event.
 LOOK_SECONDS = 60
+# What a pipeline takes here at most while its job runs, and the worker itself (README.md has both).
+PIPELINE_BYTES = 192 * 1024**2
+OWN_BYTES = 256 * 1024**2
+# Beyond those that fill the slots: one may wait for a host that others don't want.
+SPARE = 2
 log = logging.getLogger("pipelines")
 
 
+def most_at_once(slots: int, memory: Path = MEMORY) -> int:
+    """Return how many pipelines may be under way: enough to fill the slots, if memory allows."""
+    limit = memory.read_text().strip()
+    wanted = slots + SPARE
+    if limit == "max":
+        return wanted
+    return max(1, min(wanted, (int(limit) - OWN_BYTES) // PIPELINE_BYTES))
+
+
+class Waiting:
+    """A pipeline that waits to be started."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.number, self.user, self.project = pipeline.id, pipeline.user, pipeline.project
+        self.since = pipeline.created
+
+
 class Worker:
-    """The one that enqueues; the queue itself is task-spooler."""
+    """The one that starts pipelines, in turns between users, and those that run no more at once."""
 
     def __init__(self, values: Values) -> None:
         self._values = values
-        self._queued: dict[int, str] = {}
-        self._wake = threading.Event()
+        self._most = most_at_once(sum(host.slots for host in values.engines))
+        self._coordinator = Coordinator(values)
+        self._waiting: list[Waiting] = []
+        self._under_way: list[Waiting] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
 
     def serve(self) -> None:
         """Work until the process is told to end."""
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
         self._prepare()
+        await self._coordinator.start()
+        loop = asyncio.get_running_loop()
         observer = Observer()
-        observer.schedule(_Wake(self._wake), str(SPOOL))
+        observer.schedule(_Wake(lambda: loop.call_soon_threadsafe(self._wake.set)), str(SPOOL))
         observer.start()
         (RUN / "ready").touch()
         while True:
             self._wake.clear()
             self._work()
-            self._wake.wait(LOOK_SECONDS)
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
 
     def _prepare(self) -> None:
         for path in (STATE, RUN, WORK):
@@ -56,16 +94,14 @@ class Worker:
         write(STATE / "projects.json", list(self._values.projects))
         # A new volume is root's.
         os.chown(BUILDS, BUILDER_UID, BUILDER_UID)
-        removed = engine.clear(self._values.platform)
         for path in WORK.iterdir():
             ownership.remove(path)
-        if removed:
-            log.info("removed %d objects of lost pipelines", removed)
         for pipeline in pipelines():
+            # What is left of it on the hosts goes when those are taken in.
             if pipeline.status == "running":
-                abandon(pipeline.project, pipeline.id, self._values)
+                pipeline.end("crashed", "its runner was lost")
             elif pipeline.status not in FINAL:
-                self._enqueue(pipeline)
+                self._waiting.append(Waiting(pipeline))
 
     def _work(self) -> None:
         for suffix, take in (("run", self._run), ("cancel", self._cancel)):
@@ -75,21 +111,7 @@ class Worker:
                 except (ValueError, KeyError, TypeError) as error:
                     log.warning("%s: not a request: %s", path.name, error)
                 path.unlink()
-        self._find_lost()
-
-    def _find_lost(self) -> None:
-        """Queue again what waits and is in no queue: task-spooler died, and another was started."""
-        waiting = [pipeline for pipeline in pipelines() if pipeline.status == "pending"]
-        if not waiting:
-            return
-        listed = self._tsp()
-        listed.check_returncode()
-        known = {int(found) for found in re.findall(r"\[p(\d+)\]", listed.stdout)}
-        for pipeline in waiting:
-            # What was started meanwhile is not in the queue, and no longer waits either.
-            if pipeline.id not in known and load(pipeline.project, pipeline.id).status == "pending":
-                log.warning("pipeline %d of %s: was lost", pipeline.id, pipeline.project)
-                self._enqueue(pipeline)
+        self._start()
 
     def _run(self, request: dict[str, Any]) -> None:
         pipeline = Pipeline(
@@ -123,35 +145,48 @@ class Worker:
             return
         pipeline.directory.mkdir()
         pipeline.save()
-        self._enqueue(pipeline)
+        self._waiting.append(Waiting(pipeline))
 
-    def _enqueue(self, pipeline: Pipeline) -> None:
-        command = [ATTEMPT, pipeline.project, str(pipeline.id)]
-        done = self._tsp("-n", "-L", f"p{pipeline.id}", *command)
-        done.check_returncode()
-        self._queued[pipeline.id] = done.stdout.strip()
-        log.info("pipeline %d of %s: queued", pipeline.id, pipeline.project)
+    def _start(self) -> None:
+        """Start what may be under way, and tell what waits."""
+        order = in_turn(self._waiting, self._under_way)
+        started = order[: max(0, self._most - len(self._under_way))]
+        for each in started:
+            self._waiting.remove(each)
+            self._under_way.append(each)
+            task = asyncio.create_task(self._attempt(each))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        shown = [
+            {"pipeline": each.number, "project": each.project, "user": each.user,
+             "since": each.since}
+            for each in order[len(started):]
+        ]  # fmt: skip
+        self._coordinator.extra = {
+            "pipelines": {"most": self._most, "under_way": len(self._under_way), "waiting": shown}
+        }
+        self._coordinator.changed()
 
-    def _tsp(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Call task-spooler; the first call of any kind starts its server, with these values."""
-        return subprocess.run(
-            ["tsp", *arguments],
-            env={
-                **os.environ,
-                "TS_SLOTS": str(self._values.slots),
-                # With 1, task-spooler dies where two end at once, and its queue with it.
-                "TS_MAXFINISHED": "20",
-                "TS_SOCKET": str(RUN / "queue"),
-            },
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+    async def _attempt(self, started: Waiting) -> None:
+        """Run a pipeline; one whose runner dies without a word is marked as crashed."""
+        words = (started.project, str(started.number))
+        try:
+            process = await asyncio.create_subprocess_exec(*ATTEMPT, *words)
+            await process.wait()
+            if load(started.project, started.number).status not in FINAL:
+                await asyncio.to_thread(abandon, started.project, started.number, self._values)
+        finally:
+            self._under_way.remove(started)
+            self._start()
 
     def _cancel(self, request: dict[str, Any]) -> None:
         number = int(request["id"])
-        found = [path.parent.parent.name for path in STATE.glob(f"*/{number}/pipeline.json")]
-        if not found:
+        for each in self._waiting:
+            if each.number == number:
+                self._waiting.remove(each)
+                load(each.project, number).end("canceled", f"by {request['user']}")
+                return
+        if not any(each.number == number for each in self._under_way):
             return
         # The runner looks for the mark after it has written its process id, and we after the mark
         # for the process id: one of us sees the other.
@@ -162,22 +197,17 @@ class Worker:
                 os.kill(int(pid.read_text()), signal.SIGTERM)
             except ProcessLookupError:
                 log.info("pipeline %d: ended before it could be canceled", number)
-            return
-        dropped = self._tsp("-r", self._queued.get(number, ""))
-        if dropped.returncode == 0:
-            (RUN / f"cancel-{number}").unlink()
-            load(found[0], number).end("canceled", f"by {request['user']}")
 
 
 class _Wake:
     """Wakes the worker for every file that is moved into the spool."""
 
-    def __init__(self, wake: threading.Event) -> None:
+    def __init__(self, wake: Any) -> None:
         self._wake = wake
 
     def dispatch(self, event: FileSystemEvent) -> None:
         if event.event_type == "moved":
-            self._wake.set()
+            self._wake()
 
 
 def _number(path: Path) -> int:

@@ -1,0 +1,142 @@
+"""Who gets which slot: at most so many jobs at once on each host, in turns between users.
+
+Whose turn it is: the user with the fewest running jobs, and of that user's jobs the oldest. Who has
+none running waits for no more than one job of each other user; a job that only some hosts fit does
+not hold up those behind it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from dap_pipelines.values import Host
+
+
+class Waiting(Protocol):
+    """Something of a user that waits for its turn."""
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+
+    @property
+    def number(self) -> int:
+        """The lower, the older."""
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+def in_turn(waiting: Iterable[W], running: Iterable[Waiting]) -> list[W]:
+    """Return what waits in the order in which it would come, were each given a place now."""
+    counts = Counter(each.user for each in running)
+    queues: dict[str, list[W]] = {}
+    for each in sorted(waiting, key=lambda each: -each.number):
+        queues.setdefault(each.user, []).append(each)
+    order = []
+    while queues:
+        user = min(queues, key=lambda user: (counts[user], queues[user][-1].number))
+        order.append(queues[user].pop())
+        counts[user] += 1
+        if not queues[user]:
+            del queues[user]
+    return order
+
+
+@dataclass(eq=False)
+class Wish:
+    """A job that wants a slot of a host that fits its tags; `since` in seconds since the epoch."""
+
+    number: int
+    pipeline: int
+    project: str
+    user: str
+    job: str
+    tags: tuple[str, ...]
+    since: float
+
+
+class Slots:
+    """Hosts, the jobs that hold their slots, and those that wait."""
+
+    def __init__(self, hosts: Iterable[Host]) -> None:
+        self.hosts = {host.name: host for host in hosts}
+        self.up: set[str] = set()
+        self.waiting: list[Wish] = []
+        self.running: dict[Wish, Host] = {}
+
+    def free(self, host: Host) -> int:
+        """Return the number of slots that a host has left."""
+        return host.slots - sum(taken is host for taken in self.running.values())
+
+    def in_turn(self) -> list[Wish]:
+        """Return the jobs that wait in the order in which they would come."""
+        return in_turn(self.waiting, self.running)
+
+    def grant(self) -> list[tuple[Wish, Host]]:
+        """Give out what is free; return who got what."""
+        given: list[tuple[Wish, Host]] = []
+        while found := self._next():
+            wish, host = found
+            self.waiting.remove(wish)
+            self.running[wish] = host
+            given.append(found)
+        return given
+
+    def _next(self) -> tuple[Wish, Host] | None:
+        free = [h for h in self.hosts.values() if h.name in self.up and self.free(h) > 0]
+        if not free:
+            return None
+        for wish in self.in_turn():
+            fitting = [host for host in free if host.fits(wish.tags)]
+            if fitting:
+                return wish, min(fitting, key=self._cost)
+        return None
+
+    def _cost(self, host: Host) -> tuple[bool, float]:
+        # GPUs stay free for those who ask for them; else the host with most left.
+        return bool(host.gpus), -self.free(host) / host.slots
+
+    def drop(self, wish: Wish) -> None:
+        """Forget a job, whether it waits or runs."""
+        if wish in self.waiting:
+            self.waiting.remove(wish)
+        self.running.pop(wish, None)
+
+    def lose(self, name: str) -> list[Wish]:
+        """Take a host out that is gone; return the jobs that were there."""
+        self.up.discard(name)
+        lost = [wish for wish, host in self.running.items() if host.name == name]
+        for wish in lost:
+            del self.running[wish]
+        return lost
+
+    def reason(self, wish: Wish) -> str:
+        """Return what a job waits for, in words."""
+        fitting = [host for host in self.hosts.values() if host.fits(wish.tags)]
+        there = [host for host in fitting if host.name in self.up]
+        if not there:
+            return f"{' and '.join(host.name for host in fitting)} to be back"
+        if len(there) == len(self.hosts):
+            return "a free slot"
+        return f"a free slot of {' or '.join(host.name for host in there)}"
+
+
+def misfit(hosts: Iterable[Host], job: str, tags: Iterable[str]) -> str:
+    """Return why no host will ever run a job, nothing where one may."""
+    asked, known = list(tags), list(hosts)
+    if any(host.fits(asked) for host in known):
+        return ""
+    if not known:
+        return f"job {job}: no host runs jobs: hosts[].slots in platform.yml"
+    there = "; ".join(", ".join((host.name, *host.labels)) for host in known)
+    names = {name for host in known for name in (host.name, *host.labels)}
+    unknown = [tag for tag in asked if tag not in names]
+    if unknown:
+        what = f"no host has the label {', '.join(unknown)}"
+    else:
+        what = f"no host has all of the labels {', '.join(asked)}"
+    return f"job {job}: tags: {what}; hosts and their labels are: {there}"
