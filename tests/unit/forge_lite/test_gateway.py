@@ -10,7 +10,7 @@ from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 
 import pytest
-from dap_pipelines import gateway
+from dap_pipelines.engine import Engine as Asked
 from dap_pipelines.gateway import Gateway
 from dap_pipelines.policy import Policy
 from dap_pipelines.values import JobLimits
@@ -64,10 +64,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    path = str(tmp_path / "engine")
-    monkeypatch.setattr(gateway, "ENGINE_SOCKET", path)
-    with Engine(path) as server:
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with Engine(str(tmp_path / "engine")) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -84,7 +82,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def entrance(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Path]:
     policy = Policy({}, "dap_edge", JobLimits("1g", 1, 9))
     policy.containers.add(CONTAINER)
-    served = Gateway(policy)
+    served = Gateway(policy, Asked(path=str(tmp_path / "engine")))
     loop.run_until_complete(served.start(tmp_path / "gateway"))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -10,9 +10,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from dap_pipelines.values import Host
+
+# Of this container, by either version of the kernel's control groups.
+LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+# What a pipeline takes here at most while its job runs, and the worker itself (README.md has both).
+PIPELINE_BYTES = 192 * 1024**2
+OWN_BYTES = 256 * 1024**2
+# Beyond those that fill the slots: one may wait for a host that others don't want.
+SPARE = 2
 
 
 class Waiting(Protocol):
@@ -140,3 +152,13 @@ def misfit(hosts: Iterable[Host], job: str, tags: Iterable[str]) -> str:
     else:
         what = f"no host has all of the labels {', '.join(asked)}"
     return f"job {job}: tags: {what}; hosts and their labels are: {there}"
+
+
+def most_at_once(slots: int, limits: Iterable[Path] = LIMITS) -> int:
+    """Return how many pipelines may be under way: enough to fill the slots, if memory allows."""
+    wanted = slots + SPARE
+    found = [path.read_text().strip() for path in limits if path.exists()]
+    for limit in found:
+        if limit != "max":
+            wanted = min(wanted, (int(limit) - OWN_BYTES) // PIPELINE_BYTES)
+    return max(1, wanted)

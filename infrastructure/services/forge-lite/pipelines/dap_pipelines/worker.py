@@ -19,29 +19,14 @@ from dap_pipelines import ownership
 from dap_pipelines.coordinator import Coordinator
 from dap_pipelines.policy import BUILDER_UID
 from dap_pipelines.run import abandon
-from dap_pipelines.slots import in_turn
+from dap_pipelines.slots import in_turn, most_at_once
 from dap_pipelines.state import FINAL, Pipeline, load, pipelines, write
 from dap_pipelines.values import BUILDS, RUN, SPOOL, STATE, WORK, Values
 
 ATTEMPT = (sys.executable, "-m", "dap_pipelines", "run")
-MEMORY = Path("/sys/fs/cgroup/memory.max")
 # Looks without being told, should the kernel lose an event.
 LOOK_SECONDS = 60
-# What a pipeline takes here at most while its job runs, and the worker itself (README.md has both).
-PIPELINE_BYTES = 192 * 1024**2
-OWN_BYTES = 256 * 1024**2
-# Beyond those that fill the slots: one may wait for a host that others don't want.
-SPARE = 2
 log = logging.getLogger("pipelines")
-
-
-def most_at_once(slots: int, memory: Path = MEMORY) -> int:
-    """Return how many pipelines may be under way: enough to fill the slots, if memory allows."""
-    limit = memory.read_text().strip()
-    wanted = slots + SPARE
-    if limit == "max":
-        return wanted
-    return max(1, min(wanted, (int(limit) - OWN_BYTES) // PIPELINE_BYTES))
 
 
 class Waiting:

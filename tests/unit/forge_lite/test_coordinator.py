@@ -1,0 +1,226 @@
+"""The coordinator as pipelines' processes meet it: over its socket, before engines that are not."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dap_pipelines import coordinator
+from dap_pipelines.coordinator import Coordinator
+from dap_pipelines.values import Host, JobLimits, Values
+
+ONE = Host("one", ("big",), 1)
+FAR = Host("far", (), 1, address="10.0.0.9", port=2376)
+
+
+def values(*hosts: Host) -> Values:
+    return Values(
+        platform="dap",
+        network="dap_edge",
+        projects=("analysis",),
+        url="https://git.example",
+        clone="ssh://git@git.example/",
+        registry="registry.example",
+        follow_seconds=1,
+        engines=hosts,
+        timeout_seconds=1,
+        keep=1,
+        log_bytes=1,
+        artifact_bytes=1,
+        default_image="base",
+        job=JobLimits("1g", 0, 1),
+    )
+
+
+class Engines:
+    """Stands for the engines of hosts: which are there, and what was cleared on them."""
+
+    def __init__(self) -> None:
+        self.down: set[str] = set()
+        self.cleared: list[tuple[str, tuple[str, ...]]] = []
+
+    def make(self, host: Host) -> "Engines.One":
+        return Engines.One(self, host)
+
+    class One:
+        def __init__(self, engines: "Engines", host: Host) -> None:
+            self.engines, self.host, self.name = engines, host, host.name
+            self.remote = bool(host.address)
+
+        async def ask(self, *_: object) -> None:
+            if self.name in self.engines.down:
+                raise ConnectionRefusedError("nobody there")
+
+        async def clear(self, labels: Any) -> int:
+            await self.ask()
+            self.engines.cleared.append((self.name, tuple(labels)))
+            return 0
+
+        async def cores(self) -> int:
+            return 8
+
+        async def helper(self, platform: str) -> str:
+            return f"helper of {platform}"
+
+
+class Holder:
+    """A pipeline's process that asks for a slot."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def ask(self, user: str = "ada", tags: tuple[str, ...] = ()) -> "Holder":
+        self.reader, self.writer = await asyncio.open_unix_connection(self.path)
+        asked = {"pipeline": 7, "project": "analysis", "user": user, "job": "train", "tags": tags}
+        self.say(asked)
+        return self
+
+    def say(self, message: dict[str, Any]) -> None:
+        self.writer.write(json.dumps(message).encode() + b"\n")
+
+    async def hear(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            answer: dict[str, Any] = json.loads(await self.reader.readline())
+        return answer
+
+
+Try = Callable[[Coordinator, Callable[[], Holder]], Awaitable[None]]
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engines:
+    made = Engines()
+    monkeypatch.setattr(coordinator, "Engine", made.make)
+    monkeypatch.setattr(coordinator, "STATE", tmp_path)
+    for name, seconds in {"PING": 0.02, "ANSWER": 0.02, "GONE": 0.1}.items():
+        monkeypatch.setattr(coordinator, f"{name}_SECONDS", seconds)
+    return made
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Callable[..., None]:
+    def run(hosts: tuple[Host, ...], attempt: Try) -> None:
+        async def all_of_it() -> None:
+            made = Coordinator(values(*hosts))
+            holders: list[Holder] = []
+
+            def holder() -> Holder:
+                holders.append(Holder(tmp_path / "socket"))
+                return holders[-1]
+
+            await made.start(tmp_path / "socket")
+            async with asyncio.timeout(10):
+                await attempt(made, holder)
+                for each in holders:
+                    each.writer.close()
+                    await each.writer.wait_closed()
+                others = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in others:
+                    task.cancel()
+                await asyncio.wait(others)
+
+        asyncio.run(all_of_it())
+
+    return run
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.usefixtures("engines")
+def test_a_slot_lasts_as_long_as_its_connection(trial: Callable[..., None]) -> None:
+    async def attempt(_: Coordinator, holder: Callable[[], Holder]) -> None:
+        first = await holder().ask()
+        answer = await first.hear()
+        if "waits" in answer:
+            answer = await first.hear()
+        assert (answer["host"], answer["cores"], answer["helper"]) == ("one", 8, "helper of dap")
+        second = await holder().ask("bob")
+        assert await second.hear() == {"waits": "a free slot"}
+        # Whatever it was that died.
+        first.writer.transport.abort()
+        assert (await second.hear())["host"] == "one"
+
+    trial((ONE,), attempt)
+
+
+def test_what_a_dead_holder_left_goes_before_its_slot_is_given_away(
+    trial: Callable[..., None], engines: Engines
+) -> None:
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: made.slots.up)
+        first = await holder().ask()
+        number = (await first.hear())["number"]
+        second = await holder().ask()
+        await second.hear()
+        first.writer.transport.abort()
+        await second.hear()
+        cleared = ("dap.pipeline=7", "dap.platform=dap", f"dap.slot={number}")
+        assert ("one", cleared) in engines.cleared
+        count = len(engines.cleared)
+        # Who has cleared up says so.
+        second.say({"cleared": True})
+        second.writer.close()
+        await until(lambda: not made.slots.running)
+        assert len(engines.cleared) == count
+
+    trial((ONE,), attempt)
+
+
+def test_a_host_that_is_gone_loses_its_jobs_and_is_taken_in_again_cleared(
+    trial: Callable[..., None], engines: Engines, tmp_path: Path
+) -> None:
+    def shown() -> dict[str, dict[str, Any]]:
+        path = tmp_path / "queue.json"
+        hosts = json.loads(path.read_text())["hosts"] if path.exists() else []
+        return {host["name"]: host for host in hosts}
+
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: len(made.slots.up) == 2)
+        job = await holder().ask(tags=("far",))
+        assert (await job.hear())["host"] == "far"
+        engines.down.add("far")
+        assert "host far is gone: nobody there" in (await job.hear())["lost"]
+        await until(lambda: shown()["far"]["status"] == "gone")
+        assert shown()["one"]["status"] == "up"
+        waiting = await holder().ask(tags=("far",))
+        assert await waiting.hear() == {"waits": "far to be back"}
+        engines.cleared.clear()
+        engines.down.clear()
+        assert (await waiting.hear())["host"] == "far"
+        assert engines.cleared[0] == ("far", ("dap.pipeline", "dap.platform=dap"))
+        await until(lambda: shown()["far"]["status"] == "up")
+        assert [each["user"] for each in shown()["far"]["running"]] == ["ada"]
+
+    trial((ONE, FAR), attempt)
+
+
+def test_a_host_that_is_not_there_at_the_start_holds_up_no_other(
+    trial: Callable[..., None], engines: Engines
+) -> None:
+    engines.down.add("far")
+
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: made.slots.up == {"one"} and made.hosts["far"].status == "gone")
+        assert (await (await holder().ask()).hear())["host"] == "one"
+
+    trial((FAR, ONE), attempt)
+
+
+@pytest.mark.usefixtures("engines")
+@pytest.mark.parametrize("request_", [b"\n", b"{}\n", b"[]\n", b'{"pipeline": 1}\n', b"x"])
+def test_what_is_no_request_gets_nothing(trial: Callable[..., None], request_: bytes) -> None:
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: made.slots.up)
+        job = holder()
+        job.reader, job.writer = await asyncio.open_unix_connection(job.path)
+        job.writer.write(request_)
+        job.writer.write_eof()
+        assert await job.reader.read() == b""
+        assert (await (await holder().ask()).hear())["host"] == "one"
+
+    trial((ONE,), attempt)
