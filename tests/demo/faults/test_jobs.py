@@ -19,6 +19,7 @@ from tests.demo.test_pipelines import Branch
 
 KILLED = 137
 JOBS = 20
+SPARE = 2  # pipelines that are made ready while others fill the slots
 ANSWER_S = 5
 
 
@@ -124,9 +125,9 @@ def test_a_job_that_takes_more_memory_than_it_may(platform: Platform, branch: Br
     )
 
 
-def most_at_once(pipelines: list[dict[str, Any]]) -> int:
+def most_at_once(jobs: list[dict[str, Any]]) -> int:
     """How many of these ran at the same time."""
-    edges = [(p["started"], 1) for p in pipelines] + [(p["finished"], -1) for p in pipelines]
+    edges = [(j["started"], 1) for j in jobs] + [(j["finished"], -1) for j in jobs]
     running = most = 0
     for _, step in sorted(edges):
         running += step
@@ -164,11 +165,12 @@ def test_more_jobs_than_slots(platform: Platform, branch: Branch) -> None:
     took = time.monotonic() - started
     pipelines = [pipeline_of(platform, number) for number in numbers]
     assert {p["status"] for p in pipelines} == {"success"}
-    most = most_at_once(pipelines)
+    most = most_at_once([job for p in pipelines for job in p["jobs"]])
     assert 1 <= most <= slots
-    # In the order in which they came; those that start together pass each other by a moment.
+    # In the order in which they came; those that are made ready together pass each other.
     order = [p["id"] for p in sorted(pipelines, key=lambda p: p["started"])]
-    assert all(abs(order.index(n) - place) < slots for place, n in enumerate(sorted(numbers)))
+    ready = slots + SPARE
+    assert all(abs(order.index(n) - place) < ready for place, n in enumerate(sorted(numbers)))
     assert restarts(platform) == before
     late = sorted(answers)[len(answers) * 95 // 100]
     assert len(answers) >= JOBS

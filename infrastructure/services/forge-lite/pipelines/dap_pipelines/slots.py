@@ -35,7 +35,7 @@ class Waiting(Protocol):
         """Whose it is."""
 
     @property
-    def number(self) -> int:
+    def age(self) -> tuple[int, int]:
         """The lower, the older."""
 
 
@@ -46,11 +46,11 @@ def in_turn(waiting: Iterable[W], running: Iterable[Waiting]) -> list[W]:
     """Return what waits in the order in which it would come, were each given a place now."""
     counts = Counter(each.user for each in running)
     queues: dict[str, list[W]] = {}
-    for each in sorted(waiting, key=lambda each: -each.number):
+    for each in sorted(waiting, key=lambda each: each.age, reverse=True):
         queues.setdefault(each.user, []).append(each)
     order = []
     while queues:
-        user = min(queues, key=lambda user: (counts[user], queues[user][-1].number))
+        user = min(queues, key=lambda user: (counts[user], queues[user][-1].age))
         order.append(queues[user].pop())
         counts[user] += 1
         if not queues[user]:
@@ -60,7 +60,10 @@ def in_turn(waiting: Iterable[W], running: Iterable[Waiting]) -> list[W]:
 
 @dataclass(eq=False)
 class Wish:
-    """A job that wants a slot of a host that fits its tags; `since` in seconds since the epoch."""
+    """A job that wants a slot of a host that fits its tags; `since` in seconds since the epoch.
+
+    Of the older pipeline it is the older: what was begun first comes to its end first.
+    """
 
     number: int
     pipeline: int
@@ -69,6 +72,11 @@ class Wish:
     job: str
     tags: tuple[str, ...]
     since: float
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """The lower, the older."""
+        return self.pipeline, self.number
 
 
 class Slots:

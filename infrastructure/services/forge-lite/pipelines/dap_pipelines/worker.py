@@ -35,6 +35,7 @@ class Waiting:
     def __init__(self, pipeline: Pipeline) -> None:
         self.number, self.user, self.project = pipeline.id, pipeline.user, pipeline.project
         self.since = pipeline.created
+        self.age = (self.number, 0)
 
 
 class Worker:
