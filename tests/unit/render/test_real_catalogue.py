@@ -186,8 +186,8 @@ def test_what_hosts_publish_and_where_the_names_lead() -> None:
     assert "far.dap.test" in names["main"]
     assert {"mlflow.dap.test", "git.dap.test", "registry.dap.test"} <= names["one"]
     # What another host's workspaces are called is nothing to this one.
-    own = {"far.dap.test", "workspaces-two.dap.test"}
-    assert names["one"] - {"workspaces.dap.test"} == names["two"] - own
+    own = {"far.dap.test", "workspaces-two.dap.test", "engine-two.dap.test"}
+    assert names["one"] - {"workspaces.dap.test", "engine-one.dap.test"} == names["two"] - own
     secrets = {
         host: {each["target"] for each in proxy["secrets"]} for host, proxy in services.items()
     }
