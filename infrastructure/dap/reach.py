@@ -82,7 +82,7 @@ def ask(
     if done.returncode == 0:
         with suppress(ValueError):
             return json.loads(done.stdout)
-    known = ssh.problem(host, done.stderr)
+    known = ssh.problem(host.name, done.stderr)
     reason, remedy = known or (_reason(done), _remedy(root, host))
     raise HostError(f"{host.name}: can't be asked: {reason}", remedy)
 

@@ -87,13 +87,13 @@ def account(root: Path, host: Host) -> str:
     return next((value for key, _, value in fields if key == "user"), "")
 
 
-def problem(host: Host, said: str) -> tuple[str, str] | None:
+def problem(host: str, said: str) -> tuple[str, str] | None:
     """Return what ssh's words about a refused host key mean, and the remedy; None: they don't."""
     if "HOST IDENTIFICATION HAS CHANGED" not in said and "Host key verification failed" not in said:
         return None
     return (
         f"its SSH host key is not the one in {KNOWN_HOSTS}",
-        f"if {host.name} was installed anew: ssh-keygen -R {host.name} -f {KNOWN_HOSTS}; "
+        f"if {host} was installed anew: ssh-keygen -R {host} -f {KNOWN_HOSTS}; "
         "if it was not, somebody else answers at its address",
     )
 

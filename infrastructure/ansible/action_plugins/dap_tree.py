@@ -32,12 +32,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "directory": arguments["directory"],
             "manifest": manifest,
             "keep": arguments["keep"],
+            "members": arguments["members"],
         }
         found: dict[str, Any] = self._execute_module("dap_tree", module, task_vars=task_vars)
         found.pop("invocation", None)
         if found.get("failed"):
             return found
-        result: dict[str, Any] = {"changed": found["changed"], "changes": changes(found)}
+        result: dict[str, Any] = {
+            "changed": found["changed"],
+            "changes": [
+                *changes(found),
+                *(f"forget host {host['name']}" for host in found["gone"]),
+            ],
+            "gone": found["gone"],
+        }
         if self._task.diff:
             result["diffs"] = {
                 path: difference(path, found["texts"][path], tree.get(path))

@@ -16,7 +16,7 @@ description: One object a line, `event` says which kind.
 """
 
 # Parts of a result that a person or `dap` reads; all else is the machinery's.
-PARTS = ("msg", "remedy", "details", "changes", "diffs", "kept", "problems", "refused")
+PARTS = ("msg", "remedy", "details", "changes", "diffs", "kept", "gone", "problems", "refused")
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]

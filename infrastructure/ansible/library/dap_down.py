@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -17,14 +18,28 @@ options:
   directory: {description: the tree on the host, type: str, required: true}
   owner: {description: label of the project's vault, type: str, required: true}
   delete_data: {description: whether volumes and the tree go too, type: bool, required: true}
+  drain_s: {description: how long jobs may go on before in seconds, type: int, default: 0}
 """
 
 KEPT = "audit.log"
+JOB = "dap.pipeline"  # label of what a pipeline makes
+INTERVAL_S = 1.0
 
 
 def listed(*command: str) -> list[str]:
     """Return the words that a docker command lists."""
     return output(["docker", *command]).split()
+
+
+def drain(project: str, patience_s: float) -> list[str]:
+    """Wait for the end of the jobs that run here; return the containers of those that go on."""
+    wanted = ["--filter", f"label=dap.platform={project}", "--filter", f"label={JOB}"]
+    end = time.monotonic() + patience_s
+    while jobs := listed("ps", *wanted, "--format", "{{.Names}}"):
+        if time.monotonic() > end:
+            break
+        time.sleep(INTERVAL_S)
+    return jobs
 
 
 def main() -> None:
@@ -35,6 +50,7 @@ def main() -> None:
             "directory": {"type": "str", "required": True},
             "owner": {"type": "str", "required": True},
             "delete_data": {"type": "bool", "required": True},
+            "drain_s": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
@@ -56,6 +72,9 @@ def main() -> None:
             output(["docker", *command, *names])
 
     if docker:
+        if module.params["drain_s"] and not module.check_mode:
+            jobs = drain(module.params["project"], module.params["drain_s"])
+            changes.extend(f"end job {name}" for name in jobs)
         networks = listed("network", "ls", *label, "--format", "{{.Name}}")
         mine = listed("ps", "--all", *label, "--format", "{{.Names}}")
         # Jobs run on the platform's networks without being services of it.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import tarfile
@@ -24,8 +25,13 @@ options:
   manifest: {description: "path → sha256, mode, uid, secret", type: dict, required: true}
   keep: {description: paths that are not the tree's, type: list, elements: str, required: true}
   archive: {description: tar file on the host that holds the files to write, type: str}
+  members:
+    description: how each host of the platform is reached; the service host keeps them
+    type: list
+    elements: dict
 """
 
+MEMBERS = "hosts.json"
 TEXT_LIMIT = 200_000  # bytes; larger files are compared without showing a difference
 
 
@@ -68,6 +74,18 @@ def old_text(path: Path) -> str | None:
         return raw.decode("utf-8") if len(raw) <= TEXT_LIMIT else None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def gone(directory: Path, members: list[dict[str, Any]], check: bool) -> list[dict[str, Any]]:
+    """Return the hosts of earlier deploys that are none of `members`, which are kept with them."""
+    file = directory / MEMBERS
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    places = [(each["name"], each["address"]) for each in members]
+    lost = [each for each in known if (each["name"], each["address"]) not in places]
+    if not check and known != [*members, *lost]:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps([*members, *lost], indent=2).encode(), 0o600)
+    return lost
 
 
 def make_folders(directory: Path, manifest: dict[str, Any]) -> None:
@@ -115,6 +133,7 @@ def main() -> None:
             "manifest": {"type": "dict", "required": True},
             "keep": {"type": "list", "elements": "str", "required": True},
             "archive": {"type": "str"},
+            "members": {"type": "list", "elements": "dict"},
         },
         supports_check_mode=True,
     )
@@ -125,12 +144,16 @@ def main() -> None:
     to_remove = sorted(present(directory, keep) - set(manifest))
     changed = bool(to_write or to_remove)
     if module.params["archive"] is None or module.check_mode:
+        members = module.params["members"]
+        lost = gone(directory, members, module.check_mode) if members else []
         texts = {
             path: old_text(directory / path)
             for path in to_write + to_remove
             if not path.startswith("secrets/") and not manifest.get(path, {}).get("secret")
         }
-        module.exit_json(changed=changed, write=to_write, remove=to_remove, how=how, texts=texts)
+        module.exit_json(
+            changed=changed, write=to_write, remove=to_remove, how=how, texts=texts, gone=lost
+        )
     try:
         make_folders(directory, manifest)
         write(directory, manifest, Path(module.params["archive"]))

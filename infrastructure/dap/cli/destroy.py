@@ -43,7 +43,7 @@ def destroy(
         "destroy",
         progress,
         playbook="destroy",
-        variables={"dap_delete_data": bool(delete_data)},
+        variables={"dap_delete_data": bool(delete_data), "dap_drain_s": 0},
     )
     fail(outcome, progress, as_json=as_json)
     kept = sorted({volume for step in outcome.steps for volume in step.kept})

@@ -10,7 +10,8 @@ import os
 import shlex
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,21 @@ from dap.settings import memory_bytes
 # What the default stack needs while it is built and idle, with little to spare.
 MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
 # In the tree's directory, but not of the tree: what the engine itself keeps there.
-KEEP = ["audit.log", ".build", "base/machine"]
+KEEP = ["audit.log", "hosts.json", ".build", "base/machine"]
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A host that the settings no longer have, as the service host keeps it."""
+
+    name: str
+    address: str
+    user: str | None
+    port: int | None
+    key: str
+    jump: str | None
+    directory: str
 
 
 def write_inventory(
@@ -73,6 +87,42 @@ def write_inventory(
         }
         hosts[host.host.name] = variables
     inventory = folder / "inventory.json"
+    _write(inventory, {"platform": {"hosts": hosts}})
+    return inventory
+
+
+def write_gone_inventory(
+    folder: Path,
+    root: Path,
+    plan: Plan,
+    gone: Iterable[Mapping[str, Any]],
+    owner: str,
+) -> Path:
+    """Write the inventory of hosts that the settings no longer have; return its path.
+
+    Args:
+        folder: as `folder` of `write_inventory`.
+        root: the project's folder.
+        plan: what runs where.
+        gone: how the hosts were reached, as the service host keeps it.
+        owner: label of the project's vault.
+    """
+    service = plan.service_host
+    route = next((route for route in plan.routes if route.registry), None)
+    hosts = {
+        each["name"]: {
+            **_connection(root, Gone(**each)),
+            "dap_project": plan.settings.name,
+            "dap_directory": each["directory"],
+            "dap_owner": owner,
+            "dap_registry": route.url.removeprefix("https://") if route else "",
+            "dap_reach": service.host.listen,
+            "dap_names": [],
+            "dap_audit": audit_entry(root, "forget"),
+        }
+        for each in gone
+    }
+    inventory = folder / "gone.json"
     _write(inventory, {"platform": {"hosts": hosts}})
     return inventory
 
@@ -132,7 +182,7 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _connection(root: Path, host: HostView) -> dict[str, Any]:
+def _connection(root: Path, host: ssh.Host) -> dict[str, Any]:
     if host.address == "localhost":
         return {
             "ansible_connection": "local",
@@ -157,6 +207,7 @@ def _platform(plan: Plan, host: HostPlan) -> dict[str, Any]:
         if here
         else service.listen,
         "dap_names": list(plan.names(host)),
+        "dap_members": [_member(other.host) for other in plan.hosts] if here else [],
         "dap_builds": here,
         "dap_ships": here and bool(plan.shipped),
         "dap_shipped": [] if here else [image.reference for image in host.images],
@@ -167,6 +218,11 @@ def _platform(plan: Plan, host: HostPlan) -> dict[str, Any]:
         # In a home, what starts a task and what waits for it may look in different ones.
         "ansible_async_dir": f"{host.host.directory}/.build/async",
     }
+
+
+def _member(host: HostView) -> dict[str, Any]:
+    keys = ("name", "address", "user", "port", "key", "jump", "directory")
+    return {key: getattr(host, key) for key in keys}
 
 
 def _tree(tree: Tree, host: HostPlan) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dap.errors import DapError
+from dap.ssh import problem
 
 Event = Mapping[str, Any]
 _KEPT_LOGS = 20
@@ -19,7 +20,10 @@ _KEPT_LOGS = 20
 
 @dataclass(frozen=True)
 class Step:
-    """What a task did on a host; `diffs` maps paths to unified diffs."""
+    """What a task did on a host; `diffs` maps paths to unified diffs.
+
+    `gone` are hosts of earlier deploys: how they are reached, as the settings had it.
+    """
 
     host: str
     task: str
@@ -27,6 +31,7 @@ class Step:
     changes: tuple[str, ...]
     diffs: Mapping[str, str]
     kept: tuple[str, ...]
+    gone: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,17 +74,21 @@ class Outcome:
                         changes=tuple(event.get("changes") or ()),
                         diffs=event.get("diffs") or {},
                         kept=tuple(event.get("kept") or ()),
+                        gone=tuple(event.get("gone") or ()),
                     )
                 )
             case "failed" | "unreachable":
                 reason = str(event.get("msg", "no reason given")).strip()
+                known = problem(event["host"], reason)
+                remedy = event.get("remedy") or self._remedy(event["event"], reason)
+                reason, remedy = known or (reason, remedy)
                 self.failures.append(
                     Failure(
                         host=event["host"],
                         task=event["task"],
                         reason=reason,
                         details=str(event.get("details", "")).strip(),
-                        remedy=event.get("remedy") or self._remedy(event["event"], reason),
+                        remedy=remedy,
                         refused=bool(event.get("refused")),
                     )
                 )
@@ -88,7 +97,7 @@ class Outcome:
         if "sudo" in reason:
             return "deploy as root, or let the account use sudo without a password"
         if event == "unreachable":
-            return "see that the host answers: ssh ADDRESS, as in platform.yml under hosts"
+            return "see that it answers, as hosts in platform.yml say: make doctor"
         return f"the log says more: {self.log}"
 
 

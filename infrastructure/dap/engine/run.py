@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from dap.engine.forget import forget
 from dap.engine.inventory import told_file, write_inventory
 from dap.engine.lock import hold
 from dap.engine.playbook import Event, Outcome, run_playbook
@@ -42,10 +43,13 @@ def run(
     playbook: str = "deploy",
     check: bool = False,
     variables: Mapping[str, Any] | None = None,
+    lost: Collection[str] = (),
 ) -> Outcome:
     """Bring the trees to their hosts, or with `check` tell what that would change.
 
-    New secrets are saved before a host learns them, and not before no host is refused.
+    A deploy also takes the platform off hosts that are gone from the settings; those in `lost`
+    are forgotten without asking them. New secrets are saved before a host learns them, and not
+    before no host is refused.
 
     Raises:
         DapError: another run holds the lock, or Ansible itself failed.
@@ -74,12 +78,17 @@ def run(
                 forks=len(prepared.plan.hosts),
                 on_event=Telling(prepared, progress),
             )
+            service = prepared.plan.service_host.host.name
             if prepared.new_secrets and playbook == "deploy" and not check:
                 outcome = playbook_run(tags="check")
-                service = prepared.plan.service_host.host.name
                 if any(each.refused or each.host == service for each in outcome.failures):
                     return outcome
                 prepared.vault.save()
-            return playbook_run()
+            outcome = playbook_run()
+            failed = {failure.host for failure in outcome.failures}
+            if playbook == "deploy" and not check and service not in failed:
+                log = prepared.log("forget", time)
+                outcome = forget(prepared, outcome, progress, log=log, lost=lost)
+            return outcome
         finally:
             shutil.rmtree(prepared.work, ignore_errors=True)

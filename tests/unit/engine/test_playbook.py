@@ -35,5 +35,5 @@ def test_unreachable_host_is_a_failure_that_is_not_refused() -> None:
     outcome = Outcome(Path("log"))
     outcome.record({**OK, "event": "unreachable", "msg": "no route to host"})
     (failure,) = outcome.failures
-    assert "ssh" in failure.remedy
+    assert "make doctor" in failure.remedy
     assert not failure.refused
