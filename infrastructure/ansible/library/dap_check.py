@@ -29,7 +29,12 @@ options:
   cores: {description: processors needed, type: int, required: true}
   memory_mib: {description: memory needed in MiB, type: int, required: true}
   disk_gib: {description: free disk space for a first deploy in GiB, type: int, required: true}
-  limits: {description: service → cpus and memory_mib (0 is no limit), type: dict, required: true}
+  limits:
+    description:
+      - "service → cpus and memory_mib (0 is no limit), and kept_cpus and kept_memory_mib that the
+        host keeps from it"
+    type: dict
+    required: true
   gpus: {description: "who → all, a number or a list of GPUs", type: dict, required: true}
   baseline: {description: what dap_baseline is told, type: dict, required: true}
 """

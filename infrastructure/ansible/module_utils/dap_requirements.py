@@ -191,11 +191,14 @@ def the_size(cores_needed: int, memory_needed: int, limits: dict[str, Any]) -> I
     whole = -(-memory // 1024) * 1024
     for name, limit in sorted(limits.items()):
         remedy = f"lower it in platform.yml: the workspace {name}, or resources.{name}"
-        if limit["cpus"] > cores:
+        kept_cpus, kept_memory = limit.get("kept_cpus", 0), limit.get("kept_memory_mib", 0)
+        if limit["cpus"] + kept_cpus > cores:
             what = f"{name} asks for {limit['cpus']:g} cpus, there are {cores}"
+            what += f", {kept_cpus:g} of them reserved for the host" if kept_cpus else ""
             yield finding("problem", "limits", what, remedy)
-        if limit["memory_mib"] > whole:
+        if limit["memory_mib"] + kept_memory > whole:
             what = f"{name} asks for {limit['memory_mib']} MiB of memory, {memory} there"
+            what += f", {kept_memory} of them reserved for the host" if kept_memory else ""
             yield finding("problem", "limits", what, remedy)
 
 

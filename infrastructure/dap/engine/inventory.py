@@ -233,12 +233,26 @@ def _tree(tree: Tree, host: HostPlan) -> dict[str, Any]:
     targets = {name: target.get("tags", []) for name, target in bake["target"].items()}
     ours = {image.reference for image in host.images}
     services = compose["services"].values()
+    reserve = host.host.reserve
+    # Services come first on their host; what runs for people takes what is left.
+    kept = {
+        service.name: {
+            "kept_cpus": reserve.cpus or 0,
+            "kept_memory_mib": memory_bytes(reserve.memory or "0k") // 2**20,
+        }
+        for folder in host.folders
+        if folder.options.roles == ("runner",)
+        for service in folder.services
+    }
     return {
         "dap_compose": files["compose.yml"].decode(),
         "dap_ports": [
             int(port["published"]) for service in services for port in service.get("ports", [])
         ],
-        "dap_limits": {name: _limits(service) for name, service in compose["services"].items()},
+        "dap_limits": {
+            name: {**_limits(service), **kept.get(name, {})}
+            for name, service in compose["services"].items()
+        },
         "dap_gpus": _gpus(compose["services"], host),
         "dap_targets": targets,
         "dap_upstream": sorted({service["image"] for service in services} - ours),

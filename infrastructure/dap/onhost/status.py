@@ -65,13 +65,20 @@ def facts(project: str, directory: str) -> dict[str, Any]:
     ]
     scarce = [disk for disk in found["disks"] if disk["level"] != "ok"]
     found["watched"] = watched({device(place) for disk in scarce for place in disk["places"]})
-    settings = deployed["settings"]
-    address = EVERYWHERE.get(settings["address"], settings["address"])
-    found["certificates"] = {
-        "server": served(address, settings["ports"]["https"], settings["domain"]),
-        "authority": authority(project),
-    }
+    found["certificates"] = {**shown(deployed), "authority": authority(project)}
     return found
+
+
+def shown(deployed: dict[str, Any]) -> dict[str, Any]:
+    """Return the certificate that the proxy of this host shows: to everybody, or to other hosts."""
+    settings = deployed["settings"]
+    ports = settings["ports"]
+    if deployed["service"]:
+        address = EVERYWHERE.get(settings["address"], settings["address"])
+        return {"server": served(address, ports["https"], settings["domain"])}
+    if all(route["host"] != deployed["host"] for route in deployed["routes"]):
+        return {}
+    return {"host": served(deployed["listen"], ports["hosts"], deployed["host"])}
 
 
 def watched(shown: set[int | None]) -> list[dict[str, str]]:
@@ -106,7 +113,8 @@ def plan(directory: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     told = json.loads(path.read_text(encoding="utf-8"))
-    return {key: told[key] for key in ("host", "settings", "services", "routes", "streams")}
+    parts = ("host", "listen", "service", "settings", "services", "routes", "streams")
+    return {part: told[part] for part in parts}
 
 
 def containers(project: str) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ def plan_data(plan: Plan, host: HostPlan) -> dict[str, Any]:
     return {
         "version": VERSION,
         "host": host.host.name,
+        "listen": host.host.listen,
+        "service": host.host.service,
         "settings": plan.settings.model_dump(mode="json"),
         "routes": [_plain(route) for route in plan.routes],
         "streams": [_plain(stream) for stream in plan.streams],

@@ -1,10 +1,10 @@
-"""Checks the files that the settings name: the server's certificate and further CAs."""
+"""Checks the files that the settings name: the server's certificate, further CAs, SSH keys."""
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dap.settings.problem import Path, Problem
 from dap.settings.source import Source
@@ -58,6 +58,12 @@ class FileChecks:
         """Check the files of `packages.extra_ca`."""
         for index, name in enumerate(names):
             self._certificates(("packages", "extra_ca", index), name)
+
+    def ssh_keys(self, hosts: list[dict[str, Any]]) -> None:
+        """Check the private keys that `hosts` name."""
+        for index, host in enumerate(hosts):
+            if host["key"]:
+                self._read(("hosts", index, "key"), host["key"])
 
     def tls(self, certificate: str, key: str, domain: str, extra_ca: list[str]) -> None:
         """Check the server's certificate: for `domain` and below it, fits its key, is accepted.

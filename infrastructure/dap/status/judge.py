@@ -121,8 +121,13 @@ def judge(
     )
 
 
-_CERTIFICATES = {"server": "the server's certificate", "authority": "the CA's certificate"}
+_CERTIFICATES = {
+    "server": "the server's certificate",
+    "host": "the host's certificate",
+    "authority": "the CA's certificate",
+}
 _NO_CERTIFICATE = {
+    "host": "make deploy; make logs shows what the services say",
     "server": "make deploy; make logs shows what the services say",
     "authority": "make deploy puts it there",
 }
@@ -130,11 +135,12 @@ _NO_CERTIFICATE = {
 
 def _row(name: str, plan: Facts, planned: Facts | None, found: Facts | None, well: bool) -> Row:
     there = found or {}
-    routes = [route["url"] for route in plan["routes"] if route["service"] == name]
+    here = (name, plan["host"])
+    routes = [each["url"] for each in plan["routes"] if (each["service"], each["host"]) == here]
     streams = [
-        f"{stream['hostname']}:{stream['listen']}"
-        for stream in plan["streams"]
-        if stream["service"] == name
+        f"{each['hostname']}:{each['listen']}"
+        for each in plan["streams"]
+        if (each["service"], each["host"]) == here
     ]
     return Row(
         service=name,

@@ -123,7 +123,11 @@ class TestRequirements:
         system = {"ID": "fedora", "VERSION_ID": "44", "PRETTY_NAME": "Fedora 44"}
         monkeypatch.setattr(self.module, "operating_system", lambda: system)
         needs: dict[str, object] = {"cores": 10**6, "memory_mib": 10**9, "disk_gib": 10**9}
-        needs["limits"] = {"desk": {"cpus": 10**6, "memory_mib": 10**9}}
+        kept = {"kept_cpus": 10**6, "kept_memory_mib": 10**9}
+        needs["limits"] = {
+            "desk": {"cpus": 10**6, "memory_mib": 10**9},
+            "small": {"cpus": 0.5, "memory_mib": 16, **kept},
+        }
         needs["gpus"] = {"desk": 65, "jobs of host a": ["GPU-0"]}
         arguments = {"project": "dap", "address": "127.0.0.1", "ports": [], **needs}
         arguments["directory"], arguments["owner"] = str(tmp_path / "tree"), "ours"
@@ -135,6 +139,8 @@ class TestRequirements:
             " free for ",
             "desk asks for 1e+06 cpus",
             "desk asks for 1000000000 MiB",
+            "1e+06 of them reserved for the host",
+            "1000000000 of them reserved for the host",
             "desk: gpus: asks for 65 GPUs, ",
             "jobs of host a: gpus: no GPU GPU-0; ",
         ):

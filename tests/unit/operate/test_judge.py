@@ -69,8 +69,11 @@ def facts(*containers: dict[str, Any], **changes: Any) -> dict[str, Any]:
                 {"name": "content", "host": "local", "image": "dap/content:1", "task": True},
                 {"name": "elsewhere", "host": "other", "image": "dap/app:1", "task": False},
             ],
-            "routes": [{"service": "app", "url": "https://app.test"}],
-            "streams": [{"service": "app", "hostname": "app.test", "listen": 2201}],
+            "routes": [{"service": "app", "host": "local", "url": "https://app.test"}],
+            "streams": [
+                {"service": "app", "host": "local", "hostname": "app.test", "listen": 2201},
+                {"service": "app", "host": "other", "hostname": "other.test", "listen": 2201},
+            ],
         },
         "engine": {"version": "26.1"},
         "containers": list(containers),
@@ -245,7 +248,8 @@ def test_the_table_fits(width: int) -> None:
     names = ("a-workspace-of-somebody", "app")
     given = facts(*(container(service=name) for name in names))
     given["plan"]["routes"] = [
-        {"service": name, "url": f"https://{name}.data.example.org"} for name in names
+        {"service": name, "host": "local", "url": f"https://{name}.data.example.org"}
+        for name in names
     ]
     out = io.StringIO()
     shown = Console(file=out, width=width, force_terminal=True, color_system=None)

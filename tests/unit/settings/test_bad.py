@@ -315,6 +315,13 @@ CASES = [
         "absolute",
     ),
     ("hosts:\n  - {name: a, directory: '/a b'}", 2, "hosts[0].directory", "is no directory", ""),
+    (
+        "hosts:\n  - {name: a, address: b, key: keys/none}",
+        2,
+        "hosts[0].key",
+        "there is no such file",
+        "a file, from ",
+    ),
     # hosts that reach each other
     *(
         (f"{SEVERAL}{more}", line, key, what, allowed)

@@ -53,7 +53,7 @@ hosts:
     address: gpu.example.org
     user: ops
     port: 2022
-    key: ~/.ssh/fleet
+    key: platform.yml
     jump: ops@bastion.example.org:22
     listen: 10.0.0.2
     labels: [gpu, big]
