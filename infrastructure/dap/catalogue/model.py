@@ -134,6 +134,7 @@ class ServiceOptions(_Model):
     entry: bool = False
     task: bool = False
     backup: tuple[str, ...] = ()
+    live: tuple[str, ...] = ()  # files below config/ that it reads anew by itself when they change
     gpus: int | Literal["all"] | tuple[int | str, ...] = 0
     metrics: Metrics | None = None
     ssh: SshEntry | None = None

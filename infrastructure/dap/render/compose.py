@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -135,6 +136,16 @@ class _Project:
         if mounts:
             out["volumes"] = [mount for mount, _ in mounts]
         mounted = {file.path: file for _, files in mounts for file in files}
+        for path in options.live:
+            whole = f"config/{folder.name}/{path.removeprefix('config/')}"
+            source = Path(path).parent.as_posix()
+            places = [mount.source.removeprefix("./").rstrip("/") for mount in service.mounts]
+            if whole not in mounted or source not in places:
+                # A file that is mounted alone stays the one it was when another takes its place.
+                raise InputError(
+                    f"{service.where}.x-dap.live: '{path}': its folder must be mounted, as ./{source}"
+                )
+            del mounted[whole]
         if service.secrets:
             out["secrets"] = []
         for name in service.secrets:

@@ -311,6 +311,35 @@ def test_digests_of_secrets_tell_nothing_without_the_vault(project: Project) -> 
     assert one != two
 
 
+LIVE = """
+x-dap: {title: Queue, description: Waits, roles: [service]}
+services:
+  queue:
+    image: "{{ image('proxy') }}"
+    user: "11005:11005"
+    volumes: ["%s:/etc/queue:ro", "./config/still:/etc/still:ro"]
+    x-dap: {live: [config/list/names]}
+"""
+
+
+def test_a_change_of_what_a_service_reads_anew_makes_no_new_container(project: Project) -> None:
+    folder = "infrastructure/services/queue"
+    project.service("queue", LIVE % "./config/list")
+    project.write(f"{folder}/config/list/names", "one")
+    project.write(f"{folder}/config/still", "one")
+    first = labels(project.files())["queue"]
+    project.write(f"{folder}/config/list/names", "two")
+    assert labels(project.files())["queue"] == first
+    assert text(project.files(), "config/queue/list/names") == "two"
+    project.write(f"{folder}/config/still", "two")
+    assert labels(project.files())["queue"] != first
+
+    # Mounted alone it would stay the file that it was.
+    project.service("queue", LIVE % "./config/list/names")
+    with pytest.raises(InputError, match=r"x-dap.live: 'config/list/names': its folder must be"):
+        project.files()
+
+
 def test_a_new_folder_appears_everywhere_by_itself(project: Project) -> None:
     before = project.files()
     folder = "infrastructure/services/queue"
