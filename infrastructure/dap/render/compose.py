@@ -143,7 +143,8 @@ class _Project:
             if whole not in mounted or source not in places:
                 # A file that is mounted alone stays the one it was when another takes its place.
                 raise InputError(
-                    f"{service.where}.x-dap.live: '{path}': its folder must be mounted, as ./{source}"
+                    f"{service.where}.x-dap.live: '{path}': its folder must be mounted, "
+                    f"as ./{source}"
                 )
             del mounted[whole]
         if service.secrets:
