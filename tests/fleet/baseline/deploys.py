@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def baseline(on: Iterable[str] = SWITCHES, **told: Any) -> dict[str, Any]:
     }
 
 
-def variables(host: FreshHost, wanted: dict[str, Any], ssh: str = "") -> dict[str, Any]:
+def variables(host: FreshHost, wanted: Mapping[str, Any], ssh: str = "") -> dict[str, Any]:
     """What the inventory says of a host."""
     options = f"{SSH} {ssh}"
     if host.member.hidden:
@@ -58,15 +58,29 @@ def variables(host: FreshHost, wanted: dict[str, Any], ssh: str = "") -> dict[st
         "dap_minimum": {"cores": 1, "memory_mib": 512, "disk_gib": 1},
         "dap_limits": {},
         "dap_gpus": {},
+        "dap_packages": {"apt_mirror": ""},
         "dap_audit": {},
         "dap_baseline": wanted,
     }
 
 
 def deploy(
-    wanted: dict[FreshHost, dict[str, Any]], folder: Path, *, check: bool = False, ssh: str = ""
+    wanted: Mapping[FreshHost, Mapping[str, Any]],
+    folder: Path,
+    *,
+    check: bool = False,
+    ssh: str = "",
+    engine: bool = False,
 ) -> Outcome:
-    """Deploy to hosts at the same time; `ssh`: further options of the client."""
+    """Deploy to hosts at the same time.
+
+    Args:
+        wanted: host → its baseline.
+        folder: gets inventory and log.
+        check: tell what would change.
+        ssh: further options of the client.
+        engine: have Docker's engine, too.
+    """
     inventory = folder / "inventory.json"
     hosts = {host.name: variables(host, each, ssh) for host, each in wanted.items()}
     inventory.write_text(json.dumps({"platform": {"hosts": hosts}}), encoding="utf-8")
@@ -76,6 +90,7 @@ def deploy(
         inventory,
         log=folder / "logs" / "deploy.log",
         check=check,
+        variables={"with_engine": engine},
     )
 
 
