@@ -268,14 +268,14 @@ def test_who_would_be_locked_out_is_not(
     weak = {"etc/ssh/sshd_config.d/weak.conf": Entry("Ciphers +aes128-cbc\n")}
     stranger.container.put_archive("/", archive(weak))
     stranger.execute("systemctl", "reload", "ssh.service")
-    there = picture(stranger)
+    serves = ("sh", "-c", "sshd -T | sort; nft list tables")
+    there = stranger.execute(*serves)
     told_of = baseline(("ssh", "firewall"), service=[PLATFORM], service_address=hub.front)
     outcome = deploy({stranger: told_of}, folder, ssh="-o Ciphers=aes128-cbc")
     (failure,) = outcome.failures
     assert "was not let in with the baseline, which the host has taken back" in failure.reason
     assert "switch ssh, firewall or kernel off" in failure.remedy
-    left = set(picture(stranger).splitlines()) ^ set(there.splitlines())
-    assert {line for line in left if "/var/lib/dap/baseline.json" not in line} == set()
+    assert stranger.execute(*serves) == there
     assert fleet.hosts["r2"].ssh("echo", "in").strip() == "in"
     # With a client that it lets in, the next deploy does it.
     assert told(deploy({stranger: told_of}, folder))
@@ -325,7 +325,7 @@ def test_each_switch_alone_goes_as_it_came(
 ) -> None:
     told(deploy({stranger: baseline(())}, folder))
     there = picture(stranger)
-    for name in ("kernel", "logs", "disk", "firewall", "ssh"):
+    for name in ("firewall", "ssh"):
         assert told(deploy({stranger: wanted(stranger, hub, (name,))}, folder)), name
         assert picture(stranger) != there, name
         assert told(deploy({stranger: baseline(())}, folder)), name

@@ -66,11 +66,18 @@ def swarms() -> bool:
     return told not in ("", "inactive")
 
 
-def answers(seconds: float) -> bool:
-    """Wait until the engine answers; False if it does not in time."""
+def await_told(what: str, wanted: str, seconds: float) -> bool:
+    """Wait until `docker info` says something; False if it does not in time.
+
+    Args:
+        what: template of what is asked.
+        wanted: the answer; empty: any.
+        seconds: how long to wait.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if run(["docker", "version", "--format", "{{.Server.Version}}"]).returncode == 0:
+        told = run(["docker", "info", "--format", what])
+        if told.returncode == 0 and (not wanted or told.stdout.strip() == wanted):
             return True
         time.sleep(0.3)
     return False
@@ -85,8 +92,9 @@ def restart(*, lives_on: bool) -> None:
     """
     if lives_on:
         output(["systemctl", "reload", "docker.service"])
+        await_told("{{.LiveRestoreEnabled}}", "true", ANSWERS_S)
     output(["systemctl", "restart", "docker.service"])
-    if not answers(ANSWERS_S):
+    if not await_told("{{.ServerVersion}}", "", ANSWERS_S):
         log = run(["journalctl", "--unit=docker", "--lines=15", "--output=cat"]).stdout
         raise CommandError(f"docker.service does not answer after a restart: {tail(log)}")
 
