@@ -16,6 +16,8 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """One worker has the demo's platform from the start, the others have the rest."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/fleet/baseline/"):
+            return "baseline"
         return "demo" if nodeid.startswith("tests/demo/") else nodeid
 
 

@@ -9,6 +9,7 @@ from copier import run_copy
 
 from tests.paths import ROOT, relative, text_files
 from tests.template.conftest import snapshot
+from tests.tools import baseline_page
 from tests.tools.markdown import Use, anchors, inline_code, links, paragraphs
 from tests.tools.pages import PAGES, RENDERED, page_blocks
 from tests.tools.settings_page import PAGE, page, reference
@@ -19,6 +20,11 @@ REPORTS = {"benchmarks.md", "reliability.md"}  # made of figures
 
 def test_the_settings_page_is_current() -> None:
     assert PAGE.read_text() == page(), f"{relative(PAGE)} is stale: make docs"
+
+
+def test_the_page_of_the_baseline_is_current() -> None:
+    shown, made = baseline_page.PAGE, baseline_page.page()
+    assert shown.read_text() == made, f"{relative(shown)} is stale: make docs"
 
 
 def test_every_setting_is_described() -> None:
