@@ -304,8 +304,9 @@ def test_a_disk_that_runs_full_is_found(hub: FreshHost) -> None:
     hub.execute(
         "sh",
         "-c",
-        "dd if=/dev/zero of=/root/disk bs=1M count=16 status=none && mkfs.ext4 -q -F /root/disk && "
-        "mkdir -p /mnt/small && mount -o loop /root/disk /mnt/small && "
+        "dd if=/dev/zero of=/var/tmp/disk bs=1M count=16 status=none && "
+        "mkfs.ext4 -q -F /var/tmp/disk && "
+        "mkdir -p /mnt/small && mount -o loop /var/tmp/disk /mnt/small && "
         "{ dd if=/dev/zero of=/mnt/small/all bs=64K status=none 2>/dev/null || exit 0; }",
     )
     try:
