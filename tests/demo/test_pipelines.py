@@ -9,7 +9,7 @@ import pytest
 
 from demo.access import await_result
 from demo.flow import ASKED, PIPELINE_ENDS
-from demo.project import REPOSITORY, clean_environment
+from demo.project import ADMIN, REPOSITORY, clean_environment
 from tests.demo.conftest import Platform
 
 NOSY = r"""
@@ -52,7 +52,10 @@ class Branch:
 
     def push(self, script: str, job: str = "job") -> int:
         """Push a pipeline of one job; its number."""
-        text = f'"{job}":\n image: $DAP_ENVIRONMENT_BASE\n script:{script}\n'
+        return self.push_file(f'"{job}":\n image: $DAP_ENVIRONMENT_BASE\n script:{script}\n')
+
+    def push_file(self, text: str) -> int:
+        """Push a `.gitlab-ci.yml`; the pipeline's number."""
         (self.path / ".gitlab-ci.yml").write_text(text)
         self.git("add", ".gitlab-ci.yml")
         self.git("commit", "--quiet", "--allow-empty", "--message", "A test")
@@ -112,6 +115,80 @@ def test_a_canceled_pipeline_says_so_and_leaves_nothing(branch: Branch) -> None:
     branch.container(number)
     branch.ask("pipeline", "cancel", str(number))
     assert branch.until(number, PIPELINE_ENDS)["status"] == "canceled"
+    branch.nothing_left(number)
+
+
+BUSY = """\
+default: {image: $DAP_ENVIRONMENT_BASE}
+busy: {parallel: COUNT, script: [sleep 300]}
+"""
+
+
+def test_who_waits_sees_for_what_and_behind_whom(branch: Branch) -> None:
+    host = branch.platform.plan["settings"]["hosts"][0]
+    slots = int(host["slots"])
+    number = branch.push_file(BUSY.replace("COUNT", str(slots + 1)))
+
+    def listed() -> list[str] | None:
+        lines = branch.ask("pipeline", "list").splitlines()
+        waits = [line for line in lines if line.endswith(": a free slot")]
+        busy = f"host {host['name']}: {slots} of {slots} slots busy"
+        return lines if waits and busy in lines else None
+
+    lines = await_result("a job that waits", listed, 60)
+    jobs = [line.split()[0] for line in lines if f"#{number} busy: [" in line]
+    assert sorted(jobs) == sorted([f"#{number}"] * slots + ["1"]), lines
+    shown = branch.platform.admin.request("GET", "git", "/-/data/queue.json")
+    queue = shown.json()
+    assert [len(each["running"]) for each in queue["hosts"]] == [slots]
+    assert [(job["pipeline"], job["user"]) for job in queue["waiting"]] == [(number, ADMIN)]
+    branch.ask("pipeline", "cancel", str(number))
+    assert branch.until(number, PIPELINE_ENDS)["status"] == "canceled"
+    branch.nothing_left(number)
+    assert not [line for line in branch.ask("pipeline", "list").splitlines() if "#" in line]
+
+
+TAGGED = """\
+default: {image: $DAP_ENVIRONMENT_BASE, tags: [$PLACE]}
+here: {variables: {PLACE: HOST}, script: [echo here]}
+"""
+
+
+def test_tags_choose_the_host_or_end_the_pipeline(branch: Branch) -> None:
+    host = branch.platform.plan["settings"]["hosts"][0]["name"]
+    number = branch.push_file(TAGGED.replace("HOST", host))
+    pipeline = branch.until(number, PIPELINE_ENDS)
+    assert (pipeline["status"], pipeline["jobs"][0]["host"]) == ("success", host)
+    number = branch.push_file(TAGGED.replace("HOST", "moon"))
+    pipeline = branch.until(number, PIPELINE_ENDS)
+    assert pipeline["status"] == "failed"
+    assert pipeline["reason"].startswith("job here: tags: no host has the label moon; hosts and")
+    assert pipeline["reason"].endswith(f" {host}")
+    assert {job["status"] for job in pipeline["jobs"]} == {"skipped"}
+
+
+RETRIED = """\
+default: {image: $DAP_ENVIRONMENT_BASE, retry: 1}
+always: {script: [exit 3]}
+code: {retry: {max: 2, exit_codes: 4}, script: [exit 4]}
+other: {retry: {max: 2, exit_codes: [5]}, script: [exit 3]}
+missing:
+  image: localhost:1/nothing
+  retry: {max: 1, when: runner_system_failure}
+  script: [echo]
+"""
+
+
+def test_a_job_is_started_anew_as_often_as_it_asks(branch: Branch) -> None:
+    number = branch.push_file(RETRIED)
+    pipeline = branch.until(number, PIPELINE_ENDS)
+    assert pipeline["status"] == "failed"
+    started = {}
+    for job in pipeline["jobs"]:
+        log = branch.platform.admin.pipeline(REPOSITORY, number, job["log"]).text
+        started[job["name"]] = log.count("Z image ")
+        assert (job["status"], log.count("Z failed in ")) == ("failed", started[job["name"]]), log
+    assert started == {"always": 2, "code": 3, "other": 1, "missing": 2}
     branch.nothing_left(number)
 
 

@@ -18,7 +18,7 @@ import contextlib
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Known:
 
     engine: Engine
     status: str = "unknown"
-    since: float = 0
+    since: float = field(default_factory=time.time)
     reason: str = ""
     cores: int = 0
     helper: str = ""
@@ -59,7 +59,7 @@ class Coordinator:
     def __init__(self, values: Values) -> None:
         self.slots = Slots(values.engines)
         self.hosts = {host.name: Known(Engine(host)) for host in values.engines}
-        self.extra: dict[str, Any] = {}
+        self.extra: dict[str, Any] = {"pipelines": {"most": 0, "under_way": 0, "waiting": []}}
         self._platform = values.platform
         self._numbers = count(1)
         self._writers: dict[Wish, asyncio.StreamWriter] = {}

@@ -59,9 +59,13 @@ export function reason(pipeline) {
 }
 
 export function duration(item) {
-  if (!item.started) return "";
-  const seconds = Math.max(0, (item.finished || Date.now() / 1000) - item.started);
-  if (seconds < 60) return item.finished ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds)} s`;
+  return item.started ? spell(item.started, item.finished) : "";
+}
+
+// The time that has passed since then, or until then.
+export function spell(since, until) {
+  const seconds = Math.max(0, (until || Date.now() / 1000) - since);
+  if (seconds < 60) return until ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

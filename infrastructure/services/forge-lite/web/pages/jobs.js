@@ -1,6 +1,7 @@
 // The jobs of a pipeline: by stage at a glance, and each with its log and artifacts.
 import { dataAddress, duration, make, set, setStatus, size, status } from "./dom.js";
 import { Log } from "./log.js";
+import { place } from "./queue.js";
 
 // Of the log's file: `logs/1-train.log`.
 function key(job) {
@@ -11,9 +12,11 @@ class Job {
   constructor(project, number, job) {
     this.key = key(job);
     this.place = [project, number];
+    this.number = Number(number);
     this.seen = "";
     this.status = status(job.status);
     this.took = make("span", { className: "quiet" });
+    this.host = make("span", { className: "quiet" });
     this.log = new Log(dataAddress(project, number, ...job.log.split("/")), job.name);
     this.artifacts = make("div");
     this.empty = make("p", { className: "quiet" });
@@ -21,7 +24,7 @@ class Job {
     this.element = make("details", { id: this.key },
       make("summary", {}, make("span", { className: "row" }, this.status,
         make("span", { className: "grow" }, job.name),
-        make("span", { className: "quiet" }, `stage ${job.stage}`), this.took)),
+        make("span", { className: "quiet" }, `stage ${job.stage}`), this.host, this.took)),
       make("div", { className: "body" }, this.empty, this.artifacts, this.log.element, this.whole));
     this.element.addEventListener("toggle", () => this.look().catch(() => {}));
     // In the overview of the stages.
@@ -29,12 +32,14 @@ class Job {
     this.entry = make("li", {}, make("a", { href: `#${this.key}` }, this.mark, make("span", { className: "name" }, job.name)));
   }
 
-  update(job) {
+  update(job, queue) {
     this.job = job;
+    set(this.host, job.host ? `host ${job.host}` : "");
     setStatus(this.status, job.status);
     setStatus(this.mark, job.status);
     set(this.took, [duration(job), job.exit ? `exit code ${job.exit}` : ""].filter(Boolean).join(" · "));
-    set(this.empty, job.started ? "" : job.status === "skipped" ? "It was not started." : "It waits for its turn.");
+    set(this.empty, job.started ? "" : job.status === "skipped" ? "It was not started."
+      : place(queue, this.number, job.name) || "It waits for its turn.");
     this.empty.hidden = Boolean(job.started);
     this.log.element.hidden = this.whole.hidden = !job.started;
     this.list(job.artifacts);
@@ -72,10 +77,10 @@ export class Jobs {
     addEventListener("hashchange", () => this.open());
   }
 
-  update(jobs, ended) {
+  update(jobs, ended, queue) {
     const names = jobs.map(key);
     if (names.join("/") !== [...this.jobs.keys()].join("/")) this.arrange(jobs);
-    jobs.forEach((job) => this.jobs.get(key(job)).update(job));
+    jobs.forEach((job) => this.jobs.get(key(job)).update(job, queue));
     this.none.hidden = jobs.length > 0;
     set(this.none, jobs.length ? "" : ended ? "No job ran." : "The jobs are not known yet.");
   }

@@ -1,5 +1,6 @@
 // Lists of pipelines, which follow what happens.
 import { ago, branchLink, commitLink, duration, FINAL, make, pipelinePage, read, reason, set, setStatus, status, time } from "./dom.js";
+import { Queue, readQueue } from "./queue.js";
 
 const BUSY_MS = 1000;
 const IDLE_MS = 5000;
@@ -69,14 +70,16 @@ export class AllPage {
   constructor(main) {
     this.main = main;
     this.lists = new Map();
+    this.queue = new Queue();
   }
 
   async look() {
-    const projects = (await read("projects.json")) || [];
+    const [projects, queue] = await Promise.all([read("projects.json").then((found) => found || []), readQueue()]);
     const found = await Promise.all(projects.map((name) => read(name, "index.json")));
     if (projects.join() !== [...this.lists.keys()].join() || !projects.length) this.build(projects);
     const shown = found.map((pipelines) => (pipelines || []).slice(0, FEW));
     projects.forEach((name, place) => this.lists.get(name).update(shown[place]));
+    this.queue.update(queue);
     return pace(shown.flat());
   }
 
@@ -86,7 +89,7 @@ export class AllPage {
       make("div", { className: "bar" },
         make("h2", {}, make("a", { href: pipelinePage(name) }, name)),
         make("a", { href: `/${encodeURIComponent(name)}/`, ariaLabel: `Repository ${name}` }, "Repository")),
-      this.lists.get(name).element)));
+      this.lists.get(name).element)), this.queue.element);
     if (!projects.length) {
       this.main.replaceChildren(make("p", { className: "note" }, "There is no project yet: the operator adds one to ",
         make("code", {}, "projects"), " in ", make("code", {}, "platform.yml"), "."));

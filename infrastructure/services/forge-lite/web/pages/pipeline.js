@@ -1,6 +1,7 @@
 // One pipeline, live until its end.
 import { ago, branchLink, command, commitLink, duration, FINAL, make, pipelinePage, read, reason, set, setStatus, time } from "./dom.js";
 import { Jobs } from "./jobs.js";
+import { readQueue } from "./queue.js";
 
 const LOOK_MS = 1000;
 
@@ -26,7 +27,7 @@ export class PipelinePage {
     if (!this.built) this.build(pipeline);
     this.update(pipeline);
     const ended = FINAL.includes(pipeline.status);
-    this.jobs.update(pipeline.jobs, ended);
+    this.jobs.update(pipeline.jobs, ended, ended ? null : await readQueue());
     await this.jobs.look();
     return ended ? 0 : LOOK_MS;
   }

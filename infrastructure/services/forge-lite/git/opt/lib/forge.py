@@ -79,6 +79,14 @@ def find(number: int) -> dict[str, Any] | None:
     return None
 
 
+def queue() -> dict[str, Any]:
+    """Return hosts with what runs there, and what waits, as the worker told last."""
+    try:
+        return dict(json.loads((STATE / "queue.json").read_text()))
+    except FileNotFoundError:
+        return {"hosts": [], "waiting": [], "pipelines": {"waiting": []}}
+
+
 def follow(project: str, number: int, seconds: float | None = None) -> None:
     """Print the progress of a pipeline until it ends, or for so long."""
     until = time.monotonic() + (config()["follow_seconds"] if seconds is None else seconds)
