@@ -206,13 +206,12 @@ def test_the_worker_of_pipelines_dies_with_all_its_runners(
     platform: Platform, branch: Branch
 ) -> None:
     slots = platform.plan["settings"]["hosts"][0]["slots"]
-    last = f"*-{slots}"
-    script = f"case $CI_COMMIT_BRANCH in {last}) echo my turn ;; *) sleep 300 ;; esac"
-    numbers = push(
-        branch, {"job": {"image": "$DAP_ENVIRONMENT_BASE", "script": [script]}}, slots + 1
-    )
-    *running, waiting = sorted(numbers, key=lambda n: str(pipeline_of(platform, n)["ref"]))
+    sleeping = {"job": {"image": "$DAP_ENVIRONMENT_BASE", "script": ["sleep 300"]}}
+    running = push(branch, sleeping, slots)
     jobs = [platform.docker.containers.get(branch.container(number)) for number in running]
+    turn = {"job": {"image": "$DAP_ENVIRONMENT_BASE", "script": ["echo my turn"]}}
+    [waiting] = push(branch, turn)
+    numbers = [*running, waiting]
     services = [oom_score(container) for container in platform.containers().values()]
     # Where the host itself has no memory left, what goes first is a job.
     assert min(oom_score(job) for job in jobs) > max(services)
@@ -227,7 +226,7 @@ def test_the_worker_of_pipelines_dies_with_all_its_runners(
     assert after["status"] == "success"
     for number in numbers:
         branch.nothing_left(number)
-    branch.git("push", *heads(branch, slots + 1, ""))
+    branch.git("push", *heads(branch, slots, ""))
     keep(
         10,
         f"the worker killed with {slots} pipelines running and one waiting",

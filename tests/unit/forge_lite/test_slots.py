@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from dap_pipelines.slots import Slots, Wish, in_turn, misfit, most_at_once
+from dap_pipelines.slots import Slots, Turns, Wish, misfit, most_at_once
 from dap_pipelines.values import Host
 
 PLAIN = Host("plain", ("big",), 2)
@@ -32,9 +32,22 @@ def asked(made: Slots, *wishes: Wish) -> dict[int, str]:
 def test_the_user_with_the_fewest_running_comes_first_then_the_oldest() -> None:
     running = [wish(1), wish(2), wish(3, "bob")]
     waiting = [wish(4), wish(5, "bob"), wish(6, "eve"), wish(7, "bob"), wish(8, "eve")]
-    order = [each.number for each in in_turn(waiting, running)]
+    order = [each.number for each in Turns().order(waiting, running)]
     #  ada 2, bob 1, eve 0: eve; bob and eve have 1; all have 2.
     assert order == [6, 5, 8, 4, 7]
+
+
+def test_one_slot_goes_round_however_long_a_users_queue_is() -> None:
+    made = slots(Host("one", (), 1))
+    made.waiting = [wish(number) for number in range(1, 6)]
+    started = []
+    for _ in range(5):
+        [(each, _)] = made.grant()
+        started.append(each.number)
+        if each.number == 1:
+            made.waiting += [wish(6, "bob"), wish(7, "bob"), wish(8, "eve")]
+        made.drop(each)
+    assert started == [1, 6, 8, 2, 7]
 
 
 @pytest.mark.parametrize("seed", range(20))

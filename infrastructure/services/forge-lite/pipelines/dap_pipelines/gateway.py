@@ -57,6 +57,8 @@ class Gateway:
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        # One that is cancelled before it began closes nothing itself.
+        task.add_done_callback(lambda _: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -68,8 +70,6 @@ class Gateway:
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
             where = f" of {self.engine.name}" if self.engine.remote else ""
             _answer(writer, 502, {"message": f"the Docker engine{where} can't be asked: {error}"})
-        finally:
-            writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request, headers = _head(await reader.readuntil(b"\r\n\r\n"))

@@ -92,6 +92,8 @@ class Jobs:
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        # One that is cancelled before it began closes nothing itself.
+        task.add_done_callback(lambda _: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -103,8 +105,6 @@ class Jobs:
         # It comes from where anybody who may push can run commands.
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             _say(writer, {"refused": f"there is no slot to be had: {error!r}"})
-        finally:
-            writer.close()
 
     def _check(self, jobs: list[dict[str, Any]]) -> dict[str, Any]:
         for job, tags in map(_named, jobs):

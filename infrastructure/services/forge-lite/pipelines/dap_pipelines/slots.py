@@ -1,8 +1,8 @@
 """Who gets which slot: at most so many jobs at once on each host, in turns between users.
 
-Whose turn it is: the user with the fewest running jobs, and of that user's jobs the oldest. Who has
-none running waits for no more than one job of each other user; a job that only some hosts fit does
-not hold up those behind it.
+Whose turn it is: the user with the fewest running jobs; of several, who had a turn the longest ago;
+of that user's jobs the oldest. So who has none running waits for no more than one job of each other
+user, however many these had before. A job that only some hosts fit holds up nobody behind it.
 """
 
 from __future__ import annotations
@@ -42,20 +42,35 @@ class Waiting(Protocol):
 W = TypeVar("W", bound=Waiting)
 
 
-def in_turn(waiting: Iterable[W], running: Iterable[Waiting]) -> list[W]:
-    """Return what waits in the order in which it would come, were each given a place now."""
-    counts = Counter(each.user for each in running)
-    queues: dict[str, list[W]] = {}
-    for each in sorted(waiting, key=lambda each: each.age, reverse=True):
-        queues.setdefault(each.user, []).append(each)
-    order = []
-    while queues:
-        user = min(queues, key=lambda user: (counts[user], queues[user][-1].age))
-        order.append(queues[user].pop())
-        counts[user] += 1
-        if not queues[user]:
-            del queues[user]
-    return order
+class Turns:
+    """Remembers in which order users had their turns."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._number = 0
+
+    def took(self, user: str) -> None:
+        """Say that a user has had a turn."""
+        self._number += 1
+        self._last[user] = self._number
+
+    def order(self, waiting: Iterable[W], running: Iterable[Waiting]) -> list[W]:
+        """Return what waits in the order in which it would come, were each given a place now."""
+        counts = Counter(each.user for each in running)
+        last, number = dict(self._last), self._number
+        queues: dict[str, list[W]] = {}
+        for each in sorted(waiting, key=lambda each: each.age, reverse=True):
+            queues.setdefault(each.user, []).append(each)
+        found = []
+        while queues:
+            user = min(queues, key=lambda u: (counts[u], last.get(u, 0), queues[u][-1].age))
+            found.append(queues[user].pop())
+            counts[user] += 1
+            number += 1
+            last[user] = number
+            if not queues[user]:
+                del queues[user]
+        return found
 
 
 @dataclass(eq=False)
@@ -87,6 +102,7 @@ class Slots:
         self.up: set[str] = set()
         self.waiting: list[Wish] = []
         self.running: dict[Wish, Host] = {}
+        self._turns = Turns()
 
     def free(self, host: Host) -> int:
         """Return the number of slots that a host has left."""
@@ -94,7 +110,7 @@ class Slots:
 
     def in_turn(self) -> list[Wish]:
         """Return the jobs that wait in the order in which they would come."""
-        return in_turn(self.waiting, self.running)
+        return self._turns.order(self.waiting, self.running)
 
     def grant(self) -> list[tuple[Wish, Host]]:
         """Give out what is free; return who got what."""
@@ -103,6 +119,7 @@ class Slots:
             wish, host = found
             self.waiting.remove(wish)
             self.running[wish] = host
+            self._turns.took(wish.user)
             given.append(found)
         return given
 

@@ -19,7 +19,7 @@ from dap_pipelines import ownership
 from dap_pipelines.coordinator import Coordinator
 from dap_pipelines.policy import BUILDER_UID
 from dap_pipelines.run import abandon
-from dap_pipelines.slots import in_turn, most_at_once
+from dap_pipelines.slots import Turns, most_at_once
 from dap_pipelines.state import FINAL, Pipeline, load, pipelines, write
 from dap_pipelines.values import BUILDS, RUN, SPOOL, STATE, WORK, Values
 
@@ -47,6 +47,7 @@ class Worker:
         self._coordinator = Coordinator(values)
         self._waiting: list[Waiting] = []
         self._under_way: list[Waiting] = []
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
 
@@ -135,11 +136,12 @@ class Worker:
 
     def _start(self) -> None:
         """Start what may be under way, and tell what waits."""
-        order = in_turn(self._waiting, self._under_way)
+        order = self._turns.order(self._waiting, self._under_way)
         started = order[: max(0, self._most - len(self._under_way))]
         for each in started:
             self._waiting.remove(each)
             self._under_way.append(each)
+            self._turns.took(each.user)
             task = asyncio.create_task(self._attempt(each))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
