@@ -51,7 +51,13 @@ class HostError(DapError):
 
 
 def ask(
-    root: Path, host: Host, module: str, arguments: Mapping[str, Any], *, timeout_s: float
+    root: Path,
+    host: Host,
+    module: str,
+    arguments: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    options: Sequence[str] | None = None,
 ) -> Any:
     """Run `dap.onhost.<module>` as root on a host; return the JSON that it printed.
 
@@ -61,11 +67,12 @@ def ask(
         module: name of the module; its `main` gets `arguments`.
         arguments: plain data; not seen in process lists.
         timeout_s: how long to wait, in seconds.
+        options: of ssh; None: those that the settings mean.
 
     Raises:
         HostError: the host can't be reached, its account can't become root, or the time is over.
     """
-    command = _command(root, host)
+    command = _command(root, host, options)
     try:
         done = subprocess.run(
             command,
@@ -115,13 +122,27 @@ def hand_over(root: Path, host: Host, command: Sequence[str]) -> int:
 
     Where they are a terminal, the command has one, too.
     """
-    if host.address == "localhost":
-        line = [*_sudo(root, host), *command]
-    else:
-        terminal = ["-t"] if sys.stdin.isatty() else []
-        there = shlex.join([*_sudo(root, host), *command])
-        line = ["ssh", *terminal, *ssh.options(root, host), host.address, there]
+    terminal = ["-t"] if sys.stdin.isatty() else []
+    line = as_root(root, host, command, [*terminal, *ssh.options(root, host)])
     return subprocess.run(line, check=False).returncode
+
+
+def as_root(
+    root: Path, host: Host, command: Sequence[str], options: Sequence[str] | None = None
+) -> list[str]:
+    """Return what runs a command as root on a host.
+
+    Args:
+        root: the project's folder.
+        host: where it is to run.
+        command: program and arguments.
+        options: of ssh; None: those that the settings mean.
+    """
+    line = [*_sudo(root, host), *command]
+    if host.address == "localhost":
+        return line
+    given = ssh.options(root, host) if options is None else options
+    return ["ssh", *given, host.address, shlex.join(line)]
 
 
 def each(hosts: Iterable[_H], question: Callable[[_H], _T]) -> list[_T]:
@@ -146,12 +167,9 @@ def _sudo(root: Path, host: Host) -> list[str]:
     return [] if is_root else ["sudo", "-n"]
 
 
-def _command(root: Path, host: Host) -> list[str]:
-    sudo = _sudo(root, host)
-    if host.address == "localhost":
-        return [*sudo, interpreter(), "-I", "-c", _START]
-    there = shlex.join([*sudo, "/usr/bin/python3", "-I", "-c", _START])
-    return ["ssh", *ssh.options(root, host), host.address, there]
+def _command(root: Path, host: Host, options: Sequence[str] | None = None) -> list[str]:
+    python = interpreter() if host.address == "localhost" else str(_SYSTEM_PYTHON)
+    return as_root(root, host, [python, "-I", "-c", _START], options)
 
 
 def _input(root: Path, module: str, arguments: Mapping[str, Any]) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +63,32 @@ def options(root: Path, host: Host) -> list[str]:
         command = shlex.join([*through, "-W", "DESTINATION", name]).replace("%", "%%")
         given += ["-o", f"ProxyCommand={command.replace('DESTINATION', '[%h]:%p')}"]
     return given
+
+
+@contextmanager
+def shared(root: Path, hosts: Sequence[Host]) -> Iterator[Callable[[Host], list[str]]]:
+    """Let many commands share a connection to each host; gives the options of a host for that.
+
+    The first command makes the connection; it is closed at the end.
+    """
+    far = [host for host in hosts if host.address != "localhost"]
+    with tempfile.TemporaryDirectory(prefix="dap-") as place:
+
+        def given(host: Host) -> list[str]:
+            control = [
+                "ControlMaster=auto",
+                f"ControlPath={place}/{host.name}",
+                "ControlPersist=60",
+            ]
+            return [*options(root, host), *(word for one in control for word in ("-o", one))]
+
+        try:
+            yield given
+        finally:
+            for host in far:
+                if Path(place, host.name).exists():
+                    end = ["ssh", *given(host), "-O", "exit", host.address]
+                    subprocess.run(end, capture_output=True, check=False)
 
 
 def line(root: Path, host: Host) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from acceptance import Deployed, plugin
 from acceptance.report import Report
+from dap import names, ssh
 from dap.engine import prepare
 from dap.errors import DapError, InputError
 
@@ -37,29 +40,28 @@ class _Given:
         ]
 
 
-def deployed(root: Path) -> Deployed:
-    """Return the platform of the project at `root`.
+@contextmanager
+def deployed(root: Path) -> Iterator[Deployed]:
+    """Give the platform of the project at `root`; its names are known meanwhile.
 
     Raises:
-        InputError: it is not deployed here, or its settings are wrong.
+        InputError: it is not deployed, or its settings are wrong.
     """
     prepared = prepare(root)
-    away = [each.host.name for each in prepared.plan.hosts if each.host.address != "localhost"]
-    if away:
-        raise InputError(
-            f"the platform runs on {', '.join(away)}, not here",
-            "run make verify there, in a copy of the project whose hosts say address: localhost",
-        )
-    platform = Deployed(prepared)
-    if not (platform.directory / "plan.json").is_file() or not platform.containers:
-        raise InputError(f"the platform {platform.name} is not deployed here", "make deploy")
-    if prepared.new_secrets:
-        raise InputError(
-            "platform.yml asks for what was never deployed: there is no "
-            + ", ".join(prepared.new_secrets),
-            "make deploy",
-        )
-    return platform
+    views = [part.host for part in prepared.plan.hosts]
+    with ssh.shared(root, views) as options, names.known(prepared.plan):
+        platform = Deployed(prepared, options)
+        if not platform.look():
+            where = platform.service_host.name
+            place = "here" if platform.service_host.here else f"on {where}"
+            raise InputError(f"the platform {platform.name} is not deployed {place}", "make deploy")
+        if prepared.new_secrets:
+            raise InputError(
+                "platform.yml asks for what was never deployed: there is no "
+                + ", ".join(prepared.new_secrets),
+                "make deploy",
+            )
+        yield platform
 
 
 def test(platform: Deployed, *, as_json: bool, only: str) -> int:
@@ -90,7 +92,8 @@ def main() -> int:
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     try:
-        return test(deployed(given.project), as_json=given.json, only=given.only)
+        with deployed(given.project) as platform:
+            return test(platform, as_json=given.json, only=given.only)
     except DapError as error:
         if given.json:
             print(json.dumps({"ok": False, "error": error.message, "tests": []}))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from acceptance import Deployed, expect, expect_none
-from acceptance.platform import inspect
-from acceptance.sockets import addresses, is_open, is_served, listening
-from dap.engine.observe import docker
+from acceptance import Deployed, Host, expect, expect_none
+from dap.onhost.served import is_served
 from dap.plan import Stream
 
 REMEDY = "docker rm --force the container; make deploy"
@@ -22,53 +21,54 @@ def bindings(container: dict[str, Any]) -> set[tuple[str, int]]:
     }
 
 
-def planned(platform: Deployed) -> set[tuple[str, int]]:
-    """Return the addresses and ports of the host that are the proxy's."""
-    settings = platform.settings
-    ports = {settings.ports.http, settings.ports.https}
-    ports |= {stream.listen for stream in platform.prepared.plan.streams}
-    return {(str(settings.address), port) for port in ports}
-
-
-def test_only_the_proxy_publishes_ports(platform: Deployed) -> None:
-    wanted = planned(platform)
+def test_only_the_proxy_publishes_ports(host: Host) -> None:
     problems = []
-    for container in platform.running:
+    entry = host.container(host.entry)
+    for container in host.running:
         name = container["Name"].lstrip("/")
-        entry = container["Id"] == platform.containers[platform.entry]["Id"]
-        for address, port in sorted(bindings(container) - (wanted if entry else set())):
+        its_own = host.published if container["Id"] == entry["Id"] else set()
+        for address, port in sorted(bindings(container) - its_own):
             problems.append(f"{name} publishes {address}:{port}")
         if container["HostConfig"]["NetworkMode"] == "host":
             problems.append(f"{name} is in the network of the host")
     expect_none(problems, REMEDY)
-    missing = wanted - bindings(platform.containers[platform.entry])
-    expect_none((f"{platform.entry} lacks {a}:{p}" for a, p in sorted(missing)), "make deploy")
+    missing = host.published - bindings(entry)
+    expect_none((f"{host.entry} lacks {a}:{p}" for a, p in sorted(missing)), "make deploy")
 
 
-def test_every_other_port_is_closed(platform: Deployed) -> None:
-    """Every port that a container listens on is tried at every address of this machine."""
-    engine = inspect(docker("ps", "--quiet", "--no-trunc").split())
-    ours = {container["Id"] for container in platform.running}
-    taken = {  # by something that is not ours
-        binding for each in engine if each["Id"] not in ours for binding in bindings(each)
-    }
-    published = {binding for each in engine for binding in bindings(each)}
-    ports = {port for each in platform.running for port in listening(each["State"]["Pid"])}
-    ports |= {port for each in platform.running for _, port in bindings(each)}
-    of_host = listening("self") - {port for _, port in published}
-    wanted = planned(platform)
-    problems = []
-    for address in sorted(addresses()):
-        for port in sorted(ports - of_host):
-            known = {(address, port)} | {(wildcard, port) for wildcard in EVERYWHERE}
-            if not known & (wanted | taken) and is_open(address, port):
-                problems.append(f"{address}:{port} is open")
-    expect_none(problems, f"docker ps --filter publish=PORT shows whose it is; {REMEDY}")
+def test_every_other_port_is_closed(host: Host) -> None:
+    """Every port that a container listens on is tried at every address of its host."""
+    ours = {container["Id"] for container in host.running}
+    others = [each for each in host.engine if each["Id"] not in ours]
+    may = host.published | of_all(others)
+    found = host.ask(
+        "ports",
+        processes=[each["State"]["Pid"] for each in host.running],
+        ports=[port for _, port in of_all(host.running)],
+        published=[port for _, port in of_all(host.engine)],
+        known=[("" if address in EVERYWHERE else address, port) for address, port in may],
+    )
+    expect_none(
+        (f"{address}:{port} is open" for address, port in found),
+        f"docker ps --filter publish=PORT shows whose it is; {REMEDY}",
+    )
+
+
+def of_all(containers: Iterable[dict[str, Any]]) -> set[tuple[str, int]]:
+    """Return the addresses and ports of the host that running containers have."""
+    return {binding for each in containers for binding in bindings(each)}
 
 
 def test_stream_answers(platform: Deployed, stream: Stream) -> None:
+    from_host, address = platform.way_to(stream)
+    host = platform.host_of(stream.service)
+    served = (
+        from_host.ask("served", address=address, port=stream.listen)
+        if from_host
+        else is_served(address, stream.listen)
+    )
     expect(
-        is_served(platform.address, stream.listen),
+        served,
         f"nothing answers at {stream.hostname}:{stream.listen}",
-        f"docker compose logs {platform.entry} {stream.service} in {platform.directory}",
+        f"docker compose logs {host.entry} {stream.service} in {host.place}",
     )

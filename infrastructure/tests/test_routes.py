@@ -18,8 +18,14 @@ def ask(platform: Deployed, client: requests.Session, url: str, route: Route) ->
     try:
         return client.get(url, timeout=TIMEOUT_S, allow_redirects=False)
     except requests.RequestException as error:
-        logs = f"docker compose logs {platform.entry} {route.service} in {platform.directory}"
-        expect(False, f"{url} does not answer: {error}", f"{logs}; make deploy")
+        expect(False, f"{url} does not answer: {error}", f"{logs(platform, route)}; make deploy")
+
+
+def logs(platform: Deployed, route: Route) -> str:
+    """Return what tells more of a route."""
+    return (
+        f"docker compose logs {platform.entry} {route.service} in {platform.host(route.host).place}"
+    )
 
 
 def test_answers(platform: Deployed, reader: requests.Session, route: Route) -> None:
@@ -32,7 +38,7 @@ def test_answers(platform: Deployed, reader: requests.Session, route: Route) -> 
     expect(
         answer.status_code == 200,
         f"{answer.url} answers {answer.status_code}",
-        f"docker compose logs {platform.entry} {route.service} in {platform.directory}",
+        logs(platform, route),
     )
 
 

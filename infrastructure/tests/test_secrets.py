@@ -3,86 +3,67 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from acceptance import Deployed, expect_none
+from acceptance import Deployed, Host, expect_none
 from acceptance.leaks import Leaks
-from dap.engine.observe import docker
 from dap.plan import Service
 
 REPLACE = "give the secret a new value with .venv/bin/dap secret NAME, then make deploy"
 
 
-def test_no_secret_in_docker_inspect(platform: Deployed, leaks: Leaks) -> None:
+def test_no_secret_in_docker_inspect(host: Host, leaks: Leaks) -> None:
     """Of containers, and of the images that were built for them."""
     texts = [
         (f"docker inspect {each['Name'].lstrip('/')}", json.dumps(each).encode())
-        for each in platform.everything
+        for each in host.everything
     ]
-    images = sorted({each["Image"] for each in platform.everything})
+    images = sorted({each["Image"] for each in host.everything})
     texts += [
-        (f"docker history {image[7:19]}", docker("history", "--no-trunc", image).encode())
+        (f"docker history {image[7:19]}", host.output("docker", "history", "--no-trunc", image))
         for image in images
     ]
     expect_none(leaks.where(texts), REPLACE)
 
 
-def test_no_secret_in_process_lists(platform: Deployed, leaks: Leaks) -> None:
+def test_no_secret_in_process_lists(host: Host, leaks: Leaks) -> None:
     """Neither on command lines nor, unless the folder says why, in environments."""
     problems = []
-    for container in platform.running:
+    folders = {service.name: service.folder for service in host.part.services}
+    for container in host.running:
         service = (container["Config"]["Labels"] or {}).get("com.docker.compose.service", "")
-        known = service in platform.compose
-        excepted = known and "environment" in platform.exceptions(service)
-        folders = {s.name: s.folder for s in platform.prepared.plan.services}
+        excepted = service in host.compose and "environment" in host.exceptions(service)
         name = container["Name"].lstrip("/")
-        for process in platform.processes(container):
-            line, variables = read(process / "cmdline"), read(process / "environ")
-            problems += leaks.where([(f"the command line of {name}'s {process.name}", line)])
-            shown = leaks.names(variables)
+        for process in host.processes[container["Id"]]:
+            place = f"the command line of {name}'s {process.pid}"
+            problems += leaks.where([(place, process.command)])
+            shown = leaks.names(process.environment)
             if excepted:
                 shown = [one for one in shown if not one.startswith(f"{folders[service]}/")]
             if shown:
-                place = f"the environment of {name}'s process {process.name}"
+                place = f"the environment of {name}'s process {process.pid}"
                 problems.append(f"{place} shows the secret {', '.join(shown)}")
     expect_none(problems, f"end the process; {REPLACE}")
 
 
-def read(path: Path) -> bytes:
-    """Return a file of /proc; nothing where the process has ended."""
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
 def test_no_secret_in_logs(platform: Deployed, leaks: Leaks, service: Service) -> None:
-    if service.name not in platform.containers:
+    host = platform.host(service.host)
+    if service.name not in host.containers:
         pytest.skip("it has no container")
-    done = subprocess.run(
-        ["docker", "logs", platform.containers[service.name]["Id"]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    expect_none(leaks.where([("its log", done.stdout)]), REPLACE)
+    done = host.do("docker", "logs", host.container(service.name)["Id"])
+    expect_none(leaks.where([("its log", done.stdout), ("its log", done.stderr)]), REPLACE)
 
 
-def test_no_secret_in_the_tree(platform: Deployed, leaks: Leaks) -> None:
+def test_no_secret_in_the_tree(host: Host, leaks: Leaks) -> None:
     """In what lies on the host outside of `secrets/`."""
-
-    def texts() -> Iterator[tuple[str, bytes]]:
-        for parent, folders, files in os.walk(platform.directory):
-            if Path(parent) == platform.directory:
-                folders.remove("secrets")
-            for name in files:
-                yield str(Path(parent, name)), Path(parent, name).read_bytes()
-
-    expect_none(leaks.where(texts()), f"make deploy; {REPLACE}")
+    texts = (
+        (str(host.directory / path), file.content)
+        for path, file in host.files_of_tree.items()
+        if file.content is not None and not path.startswith("secrets/")
+    )
+    expect_none(leaks.where(texts), f"make deploy; {REPLACE}")
 
 
 def test_no_secret_in_the_repository(platform: Deployed, leaks: Leaks) -> None:

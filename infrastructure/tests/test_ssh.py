@@ -2,72 +2,63 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
-from acceptance import Deployed, expect_none
+from acceptance import Deployed, Host, expect_none
+from acceptance.commands import do as here
 from dap.secrets.kinds import ssh_public_key
 
-TIMEOUT_S = 30
+# A stranger asks: the key that is to be shown on standard input, then address and port.
+KNOCK = """\
+folder=$(mktemp -d)
+trap 'rm -r "$folder"' EXIT
+cat >"$folder/known"
+ssh -F none -o UserKnownHostsFile="$folder/known" -o GlobalKnownHostsFile=none \
+    -o HostKeyAlias=server -o StrictHostKeyChecking=yes -o BatchMode=yes -o IdentitiesOnly=yes \
+    -o IdentityFile="$folder/none" -o ConnectTimeout=10 -p "$2" "dap.verify@$1" true </dev/null
+"""
 
 
-def welcome(platform: Deployed, host: str, port: int, secret: str, folder: Path) -> str:
-    """Return what is wrong with a server: it shows another key, or lets a stranger in."""
-    key = ssh_public_key(platform.prepared.secrets[secret])
-    known = folder / "known_hosts"
-    known.write_text(f"[{host}]:{port} {key}\n")
-    options = {
-        "UserKnownHostsFile": known,
-        "GlobalKnownHostsFile": "none",
-        "StrictHostKeyChecking": "yes",
-        "BatchMode": "yes",
-        "IdentitiesOnly": "yes",
-        "IdentityFile": folder / "none",
-        "ConnectTimeout": 10,
-    }
-    done = subprocess.run(
-        [
-            *("ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())),
-            *("-p", str(port), f"dap.verify@{host}", "true"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
+def welcome(platform: Deployed, host: Host | None, address: str, port: int, secret: str) -> str:
+    """Return what is wrong with a server: it shows another key, or lets a stranger in.
+
+    Args:
+        platform: knows the key.
+        host: who asks; none: this machine.
+        address: of the server.
+        port: of the server.
+        secret: name of its host key.
+    """
+    known = f"server {ssh_public_key(platform.prepared.secrets[secret])}\n"
+    knock = ("sh", "-c", KNOCK, "sh", address, str(port))
+    done = host.do(*knock, stdin=known) if host else here(*knock, stdin=known)
+    said = done.stderr.decode(errors="replace").strip()
     # Refused after the host key was found right.
-    if done.returncode == 255 and "Permission denied (publickey)" in done.stderr:
+    if done.returncode == 255 and "Permission denied (publickey)" in said:
         return ""
-    return done.stderr.strip() or "come in"
+    return said or "come in"
 
 
-def test_ssh_from_outside(platform: Deployed, tmp_path: Path) -> None:
-    """At every port of the proxy with an SSH server behind it."""
-    streams = [one for one in platform.prepared.plan.streams if one.ssh]
-    expect_none(
-        (
-            f"{stream.hostname}:{stream.listen} says to somebody without a key: {said}"
-            for stream in streams
-            if stream.ssh and stream.service not in platform.resting
-            if (
-                said := welcome(
-                    platform, stream.hostname, stream.listen, stream.ssh.host_key, tmp_path
-                )
-            )
-        ),
-        f"docker compose logs of the service in {platform.directory}; make deploy",
-    )
+def test_ssh_from_outside(platform: Deployed) -> None:
+    """At every port of the proxies with an SSH server behind it."""
+    problems = []
+    for stream in platform.prepared.plan.streams:
+        if stream.ssh is None or stream.service in platform.resting:
+            continue
+        asks, address = platform.way_to(stream)
+        said = welcome(platform, asks, address, stream.listen, stream.ssh.host_key)
+        if said:
+            place = f"{stream.hostname}:{stream.listen}"
+            problems.append(f"{place} says to somebody without a key: {said}")
+    expect_none(problems, f"docker compose logs of the service in {platform.place}; make deploy")
 
 
-def test_ssh_inside(platform: Deployed, tmp_path: Path) -> None:
+def test_ssh_inside(platform: Deployed, host: Host) -> None:
     """As somebody who is past the jump would meet it."""
     problems = []
-    for service in platform.services:
-        if service.ssh is None or service.name in platform.resting:
+    for service in host.part.services:
+        if service.task or service.ssh is None or service.name in host.resting:
             continue
-        networks = platform.containers[service.name]["NetworkSettings"]["Networks"]
-        address = str(networks[f"{platform.name}_edge"]["IPAddress"])
-        said = welcome(platform, address, service.ssh.port, service.ssh.host_key, tmp_path)
+        address, entry = host.address(service.name), service.ssh
+        said = welcome(platform, host, address, entry.port, entry.host_key)
         if said:
             problems.append(f"{service.name} says to somebody without a key: {said}")
-    expect_none(problems, f"docker compose logs of it in {platform.directory}; make deploy")
+    expect_none(problems, f"docker compose logs of it in {host.place}; make deploy")

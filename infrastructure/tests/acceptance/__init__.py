@@ -1,6 +1,7 @@
 """What the acceptance tests of all folders share: the running platform, fixtures, findings."""
 
 from acceptance.findings import CheckError, expect, expect_none
+from acceptance.hosts import Host
 from acceptance.jobs import Finished, Job, Ran
 from acceptance.platform import Deployed
 from acceptance.workspaces import Workspace
@@ -9,6 +10,7 @@ __all__ = [
     "CheckError",
     "Deployed",
     "Finished",
+    "Host",
     "Job",
     "Ran",
     "Workspace",

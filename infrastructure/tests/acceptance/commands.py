@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from acceptance.findings import CheckError
 
 TIMEOUT_S = 120
 LAST_LINES = 5
+SHOWN = 200  # characters
 
 
 def run(
@@ -32,23 +33,54 @@ def run(
     Raises:
         CheckError: it failed or took longer than TIMEOUT_S.
     """
-    shown = " ".join(command)[:200]
+    done = do(*command, stdin=stdin, cwd=cwd, environment=environment)
+    if done.returncode:
+        raise CheckError(said(command, done), remedy)
+    return done.stdout.decode(errors="replace")
+
+
+def do(
+    *command: str,
+    stdin: str = "",
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    shown_as: Sequence[str] = (),
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command; its exit status is the caller's.
+
+    Args:
+        command: program and arguments; no secrets.
+        stdin: what it reads.
+        cwd: where it runs.
+        environment: variables beside those of this process.
+        shown_as: what a message says of it; empty: as it is.
+
+    Raises:
+        CheckError: it took longer than TIMEOUT_S.
+    """
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
-            input=stdin,
+            input=stdin.encode(),
             cwd=cwd,
             env={**os.environ, **(environment or {})},
             capture_output=True,
-            text=True,
-            errors="replace",
             check=False,
             timeout=TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        raise CheckError(f"`{shown}` does not end within {TIMEOUT_S} s", remedy) from None
-    if done.returncode:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        said = " / ".join(lines[-LAST_LINES:])
-        raise CheckError(f"`{shown}` ends with {done.returncode}: {said}", remedy)
-    return done.stdout
+        what = f"{shown(shown_as or command)} does not end within {TIMEOUT_S} s"
+        raise CheckError(what, "make doctor") from None
+
+
+def shown(command: Sequence[str]) -> str:
+    """Return a command as a message shows it."""
+    return f"`{' '.join(command)[:SHOWN]}`"
+
+
+def said(command: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return how a command ended, with its last words."""
+    told = (done.stderr or done.stdout).decode(errors="replace")
+    lines = [line for line in told.splitlines() if line.strip()]
+    last = " / ".join(lines[-LAST_LINES:])
+    return f"{shown(command)} ends with {done.returncode}: {last}"

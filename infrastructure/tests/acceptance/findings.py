@@ -16,6 +16,10 @@ class CheckError(Exception):
         self.remedy = remedy
 
 
+class UnreachedError(CheckError):
+    """A host can't be asked: none of what is to be checked there is known."""
+
+
 def expect(held: object, what: str, remedy: str) -> None:
     """Go on if `held` is true.
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from acceptance.findings import CheckError, expect
+from acceptance.hosts import Host
 from acceptance.platform import Deployed
 
 PROVIDER = "pipeline.py"
 PROGRAM = "job.py"
-NAMES = "names"
 NAMES_PROGRAM = Path(__file__).parent / "names.sh"
 ENVIRONMENT = re.compile(r"^# environment: ([a-z0-9-]+)$", re.MULTILINE)
 
@@ -74,12 +74,13 @@ class Provider(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """A job of the pipeline; `words` are the arguments of its program."""
+    """A job of the pipeline; `words` are the arguments of its program, `tags` ask for a host."""
 
     name: str
     environment: str
     text: str
     words: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 def folders(platform: Deployed) -> dict[str, Path]:
@@ -120,10 +121,24 @@ def job(platform: Deployed, folder: str) -> Job:
     return Job(folder, named[1], text)
 
 
-def names_job(platform: Deployed) -> Job:
-    """Return the job that looks up the platform's names, in the first of the environments."""
+def names_jobs(platform: Deployed) -> list[Job]:
+    """Return the jobs that look up the names of hosts, on each that runs jobs and is reached.
+
+    They run in the first of the environments.
+    """
     environment = next(iter(platform.prepared.plan.catalogue.environments))
-    return Job(NAMES, environment, NAMES_PROGRAM.read_text(), tuple(platform.names))
+    text = NAMES_PROGRAM.read_text(encoding="utf-8")
+    several = len(platform.hosts) > 1
+    return [
+        Job(names_job(host), environment, text, host.names, (host.name,) if several else ())
+        for host in platform.hosts
+        if host.view.runs_jobs and host.is_reached
+    ]
+
+
+def names_job(host: Host) -> str:
+    """Return the name of the job that looks up the names of a host."""
+    return f"names-{host.name}"
 
 
 @contextmanager
@@ -134,6 +149,7 @@ def run_jobs(platform: Deployed, runner: Provider, jobs: Iterable[Job]) -> Itera
         job.name: {
             "image": f"$DAP_ENVIRONMENT_{job.environment.upper().replace('-', '_')}",
             "script": [" ".join((f"./{job.name}", *job.words))],
+            **({"tags": list(job.tags)} if job.tags else {}),
         }
         for job in jobs
     }

@@ -1,44 +1,41 @@
-"""The running platform: what the plan says beside what Docker says."""
+"""The running platform: what the plan says beside what its hosts say."""
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from dap.engine.observe import Platform, docker
-from dap.plan import Service
+from dap import names
+from dap.engine.prepare import Prepared
+from dap.plan import Service, Stream
+from dap.plan.model import HostView
+from dap.reach import each
 from dap.render import Renderer
 from dap.render.client import Client, Identity
-from dap.render.compose import MAY_STOP_LABEL
 from dap.settings import Settings
 
-from acceptance.commands import run
-
-Container = dict[str, Any]
-JOB = "dap.pipeline"
-"""Label of what a pipeline makes."""
+from acceptance.hosts import Container, Entry, Host, hosts_of
 
 
-def inspect(identifiers: Sequence[str]) -> list[Container]:
-    """Return what `docker inspect` says about containers that are still there: jobs come and go."""
-    if not identifiers:
-        return []
-    command = ["docker", "container", "inspect", *identifiers]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found: list[Container] = json.loads(done.stdout)
-    return found
+class Deployed:
+    """A platform on its hosts, as the acceptance tests see it."""
 
+    def __init__(self, prepared: Prepared, options: Callable[[HostView], list[str]]) -> None:
+        """Know a project and how ssh reaches its hosts."""
+        self.prepared = prepared
+        self.hosts = hosts_of(prepared, options)
 
-@dataclass(frozen=True)
-class Deployed(Platform):
-    """A platform whose services run on this machine, as the acceptance tests see it."""
+    def look(self) -> bool:
+        """Look at all hosts at once; tell whether the platform is on its service host."""
+        found = each(self.hosts, Host.look)
+        return found[self.hosts.index(self.service_host)]
+
+    @property
+    def name(self) -> str:
+        """Name of the platform and of its Compose projects."""
+        return self.settings.name
 
     @property
     def settings(self) -> Settings:
@@ -51,83 +48,54 @@ class Deployed(Platform):
         return [service for service in self.prepared.plan.services if not service.task]
 
     @cached_property
-    def resting(self) -> set[str]:
-        """Services that are stopped because that was wanted."""
-        return {
-            name
-            for name, container in self.containers.items()
-            if MAY_STOP_LABEL in container["Config"]["Labels"]
-            and container["State"]["Status"] == "exited"
-            and container["State"]["ExitCode"] == 0
-        }
-
-    @cached_property
-    def compose(self) -> Mapping[str, Mapping[str, Any]]:
-        """Service → what `compose.yml`, as rendered from the settings, says about it."""
-        text = next(f.content for f in self.prepared.trees[0].files if f.path == "compose.yml")
-        services: Mapping[str, Mapping[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)[
-            "services"
-        ]
-        return services
-
-    @cached_property
-    def everything(self) -> list[Container]:
-        """`docker inspect` of all containers that are the platform's or stand in its networks."""
-        filters = [
-            f"label=com.docker.compose.project={self.name}",
-            f"label=dap.platform={self.name}",
-            f"network={self.name}_internal",
-            f"network={self.name}_edge",
-        ]
-        found = {
-            identifier
-            for one in filters
-            for identifier in docker("ps", "--all", "--quiet", "--filter", one).split()
-        }
-        return inspect(sorted(found))
+    def service_host(self) -> Host:
+        """The host that runs the services."""
+        return next(host for host in self.hosts if host.view.service)
 
     @property
-    def running(self) -> list[Container]:
-        """Those of them that run."""
-        return [each for each in self.everything if each["State"]["Running"]]
+    def place(self) -> str:
+        """Where the service host has it, for a person."""
+        return self.service_host.place
 
-    @cached_property
+    def host(self, name: str) -> Host:
+        """The host of that name."""
+        return next(host for host in self.hosts if host.name == name)
+
+    def host_of(self, service: str) -> Host:
+        """Where a service runs: the service host, if it does there."""
+        found = [each.host for each in self.prepared.plan.services if each.name == service]
+        own = self.service_host
+        return own if own.name in found or not found else self.host(found[0])
+
+    @property
+    def containers(self) -> Mapping[str, Container]:
+        """What `docker inspect` says, by compose service; of several, that of the service host."""
+        others = (host.containers for host in self.hosts if host is not self.service_host)
+        return ChainMap(self.service_host.containers, *others)
+
+    @property
+    def resting(self) -> set[str]:
+        """Services that are stopped because that was wanted."""
+        return {name for host in self.hosts for name in host.resting}
+
+    @property
     def entry(self) -> str:
         """Name of the service that receives all routes."""
-        return next(
-            service.name
-            for folder in self.prepared.plan.folders.values()
-            for service in folder.services
-            if service.options.entry
-        )
-
-    def exceptions(self, service: str) -> Mapping[str, str]:
-        """What `x-dap.exceptions` of a service says."""
-        options = self.compose[service].get("x-dap", {})
-        return dict(options.get("exceptions", {}))
+        return self.service_host.entry
 
     @property
     def address(self) -> str:
-        """IP address at which this machine reaches the proxy."""
-        address = ipaddress.ip_address(self.settings.address)
-        if not address.is_unspecified:
-            return str(address)
-        return "127.0.0.1" if address.version == 4 else "::1"
+        """At which IP address or name this machine reaches the proxy."""
+        return names.address(self.prepared.plan)
 
-    @property
-    def edge_address(self) -> str:
-        """IP address of the proxy in the network of workspaces and jobs."""
-        networks = self.containers[self.entry]["NetworkSettings"]["Networks"]
-        return str(networks[f"{self.name}_edge"]["IPAddress"])
+    def way_to(self, stream: Stream) -> tuple[Host | None, str]:
+        """Who reaches a stream, none being this machine, and at which address.
 
-    @cached_property
-    def names(self) -> list[str]:
-        """All host names of the platform."""
-        plan = self.prepared.plan
-        names = {self.settings.domain}
-        names |= {route.hostname for route in plan.routes}
-        names |= {stream.hostname for stream in plan.streams}
-        return sorted(names)
+        The service host's proxy passes on those of other hosts that are not for itself alone.
+        """
+        if stream.private:
+            return self.service_host, self.host(stream.host).view.listen
+        return None, self.address
 
     @cached_property
     def _renderer(self) -> Renderer:
@@ -151,19 +119,27 @@ class Deployed(Platform):
         Raises:
             CheckError: it failed.
         """
-        return run("docker", "exec", self.containers[service]["Id"], *command)
+        return self.host_of(service).execute(service, *command)
 
-    def processes(self, container: Container) -> list[Path]:
-        """Folders in /proc of the processes of a container that runs."""
-        if not container["State"]["Running"]:
-            return []
-        try:
-            listed = docker("top", container["Id"], "-eo", "pid").split()[1:]
-        except subprocess.CalledProcessError:  # it has ended meanwhile, as jobs do
-            return []
-        return [Path("/proc", pid) for pid in listed]
+    def files(self, service: str, target: str, *find: str) -> dict[str, Entry]:
+        """Return files of what a service's container has mounted at `target`, by path in it.
 
-    def mounted(self, service: str, target: str) -> Path:
-        """Where on this host stands what a service's container has at `target`."""
-        mounts = self.containers[service]["Mounts"]
-        return Path(next(mount["Source"] for mount in mounts if mount["Destination"] == target))
+        Args:
+            service: compose service.
+            target: path in its container.
+            find: conditions of `find` for those that are wanted; {} stands for the place.
+        """
+        host = self.host_of(service)
+        mounts = host.container(service)["Mounts"]
+        source = next(mount["Source"] for mount in mounts if mount["Destination"] == target)
+        found = host.files(source, *(word.replace("{}", source) for word in find))
+        return {path[len(source) + 1 :]: entry for path, entry in found.items()}
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """All secrets by name but certificates, which are public."""
+        return {
+            name: value
+            for name, value in self.prepared.secrets.items()
+            if not name.startswith("tls/") or name.endswith("key")
+        }

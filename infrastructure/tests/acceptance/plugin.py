@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import requests
-from dap.plan import Service
+from dap.plan import Route, Service, Stream
 
-from acceptance.findings import expect
-from acceptance.jobs import Ran, folders, names_job, provider, run_jobs
+from acceptance.hosts import Host
+from acceptance.jobs import Ran, folders, names_jobs, provider, run_jobs
 from acceptance.jobs import job as job_of
 from acceptance.leaks import Leaks
 from acceptance.platform import Deployed
@@ -22,14 +22,28 @@ from acceptance.workspaces import workspaces
 PLATFORM = pytest.StashKey[Deployed]()
 ENVIRONMENT_TESTS = "verify"
 """Folder below `tests/` of an environment: what is asked of its workspaces."""
+SEVERAL = "several"
+"""Mark of what is asked of platforms of several hosts alone."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for a service, route, stream or workspace each of the plan's."""
+    """Give a test that asks for a host, service, route, stream or workspace each of the plan's."""
     platform = metafunc.config.stash[PLATFORM]
     plan = platform.prepared.plan
+    several = len(platform.hosts) > 1
+
+    def named(host: str, name: str) -> str:
+        return f"{host}: {name}" if several else name
+
+    if "host" in metafunc.fixturenames:
+        name = [host.name if several else pytest.HIDDEN_PARAM for host in platform.hosts]
+        metafunc.parametrize("host", platform.hosts, ids=name)
+    if "member" in metafunc.fixturenames:
+        members = [host for host in platform.hosts if not host.view.service]
+        metafunc.parametrize("member", members, ids=[host.name for host in members])
     if "service" in metafunc.fixturenames:
-        _each(metafunc, "service", [(one.name, one.name, one) for one in platform.services])
+        services = platform.services
+        _each(metafunc, "service", [(named(s.host, s.name), s.name, s) for s in services])
     if "route" in metafunc.fixturenames:
         _each(metafunc, "route", [(one.hostname, one.service, one) for one in plan.routes])
     if "stream" in metafunc.fixturenames:
@@ -40,7 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if place.name == ENVIRONMENT_TESTS:
             environment = place.parents[1].name
             found = [one for one in found if environment in one.environments]
-        _each(metafunc, "workspace", [(one.name, one.name, one) for one in found])
+        _each(metafunc, "workspace", [(named(w.host.name, w.name), w.name, w) for w in found])
 
 
 def _each(metafunc: pytest.Metafunc, name: str, found: Sequence[tuple[str, str, object]]) -> None:
@@ -62,8 +76,13 @@ def _each(metafunc: pytest.Metafunc, name: str, found: Sequence[tuple[str, str, 
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put last what needs the pipeline, which runs meanwhile."""
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
+    """Leave out what is asked of several hosts where there is one.
+
+    Put last what needs the pipeline, which runs meanwhile.
+    """
+    if len(config.stash[PLATFORM].hosts) == 1:
+        items[:] = [item for item in items if item.get_closest_marker(SEVERAL) is None]
     items.sort(key=lambda item: "pipeline" in _fixtures(item))
 
 
@@ -73,11 +92,21 @@ def platform(request: pytest.FixtureRequest) -> Deployed:
     return request.config.stash[PLATFORM]
 
 
+@pytest.fixture(autouse=True)
+def _reached(request: pytest.FixtureRequest, platform: Deployed) -> None:
+    """Go on if the hosts can be asked that a test is about."""
+    callspec = getattr(request.node, "callspec", None)
+    for subject in callspec.params.values() if callspec else ():
+        if isinstance(subject, Route | Stream):
+            platform.service_host.reached()
+        host = subject if isinstance(subject, Host) else subject.host
+        (host if isinstance(host, Host) else platform.host(host)).reached()
+
+
 @pytest.fixture
 def container(platform: Deployed, service: Service) -> dict[str, Any]:
     """What `docker inspect` says about a service."""
-    expect(service.name in platform.containers, "it has no container", "make deploy")
-    return platform.containers[service.name]
+    return platform.host(service.host).container(service.name)
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +124,9 @@ def authority(platform: Deployed, tmp_path_factory: pytest.TempPathFactory) -> s
 
 
 @pytest.fixture
-def web(authority: str) -> Iterator[requests.Session]:
+def web(platform: Deployed, authority: str) -> Iterator[requests.Session]:
     """A client that trusts the platform's CA alone and is nobody."""
+    platform.service_host.reached()
     with requests.Session() as session:
         session.verify = authority
         session.trust_env = False
@@ -130,7 +160,8 @@ def _ahead(request: pytest.FixtureRequest, platform: Deployed) -> Iterator[Futur
         with ThreadPoolExecutor(1) as thread, ExitStack() as stack:
 
             def start() -> Ran:
-                jobs = [names_job(platform), *(job_of(platform, name) for name in sorted(asking))]
+                platform.service_host.reached()
+                jobs = [*names_jobs(platform), *(job_of(platform, name) for name in sorted(asking))]
                 return stack.enter_context(run_jobs(platform, runner, jobs))
 
             future = thread.submit(start)

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from acceptance.findings import CheckError
+from acceptance.findings import CheckError, UnreachedError
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Report:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
+        self._unreached: dict[str, int] = {}  # what is said of a host: how many checks it failed
         self._console = Console(soft_wrap=True, highlight=False)
         self._started = time.monotonic()
         self.results: list[Result] = []
@@ -50,7 +51,8 @@ class Report:
         """Keep the result of each check, of its fixtures too where those failed."""
         report = yield
         if report.when == "call" or report.outcome != "passed":
-            self._add(_result(item, call, report))
+            error = call.excinfo.value if call.excinfo else None
+            self._add(_result(item, error, call, report), isinstance(error, UnreachedError))
         return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -59,8 +61,12 @@ class Report:
             reason = str(report.longrepr).strip().splitlines()[-1]
             self._add(Result(report.nodeid, report.nodeid, "", "failed", reason, "", 0))
 
-    def _add(self, result: Result) -> None:
+    def _add(self, result: Result, unreached: bool = False) -> None:
         self.results.append(result)
+        if unreached:  # once for all of its checks
+            self._unreached[result.reason] = self._unreached.get(result.reason, 0) + 1
+            if self._unreached[result.reason] > 1:
+                return
         if result.outcome == "failed" and not self._as_json:
             text = Text("failed: ", "bold red") + Text(
                 f"{result.title}: {result.reason}", "default"
@@ -91,13 +97,21 @@ class Report:
         for result in self.results:
             if result.outcome == "skipped":
                 self._console.print(Text(f"skipped: {result.title}: {result.reason}", "dim"))
+        for reason, checks in self._unreached.items():
+            if checks > 1:
+                more = f"failed alike: {checks - 1} more check{'s' * (checks > 2)}: {reason}"
+                self._console.print(Text(more, "dim"))
         said = "The platform works" if not failed else f"{failed} check{'s' * (failed > 1)} failed"
         self._console.print(f"{said}: {passed} checks passed in {seconds:.0f} s.")
 
 
-def _result(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Result:
+def _result(
+    item: pytest.Item,
+    error: BaseException | None,
+    call: pytest.CallInfo[None],
+    report: pytest.TestReport,
+) -> Result:
     name, _, subject = item.name.partition("[")
-    error = call.excinfo.value if call.excinfo else None
     reason, remedy = "", ""
     if isinstance(error, CheckError):
         reason, remedy = error.what, error.remedy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from acceptance.hosts import Host
 from acceptance.platform import Deployed
 
 
@@ -12,6 +13,7 @@ class Workspace:
     """A running workspace; `environments` is what it starts from, itself first."""
 
     platform: Deployed
+    host: Host
     name: str
     owner: str
     environments: tuple[str, ...]
@@ -33,20 +35,20 @@ class Workspace:
         Raises:
             CheckError: it failed.
         """
-        return self.platform.execute(self.name, *command)
+        return self.host.execute(self.name, *command)
 
 
 def workspaces(platform: Deployed) -> list[Workspace]:
     """Return the workspaces of all hosts."""
     environments = platform.prepared.plan.catalogue.environments
     found = []
-    for host in platform.prepared.plan.hosts:
-        for workspace in host.host.workspaces:
+    for host in platform.hosts:
+        for workspace in host.view.workspaces:
             chain = [workspace.environment]
             while chain[-1] in environments:
                 parent = environments[chain[-1]].options.parent
                 if parent == chain[-1]:
                     break
                 chain.append(parent)
-            found.append(Workspace(platform, workspace.name, workspace.owner, tuple(chain)))
+            found.append(Workspace(platform, host, workspace.name, workspace.owner, tuple(chain)))
     return found

@@ -9,7 +9,8 @@ import pytest
 from acceptance.findings import CheckError, expect, expect_none
 from acceptance.jobs import ENVIRONMENT, Finished, Ran
 from acceptance.leaks import Leaks
-from acceptance.sockets import addresses, is_open, is_served, listening
+from dap.onhost.ports import addresses, is_open, listening
+from dap.onhost.served import is_served
 from dap.secrets.kinds import make, ssh_public_key
 
 SERVICES = Path(__file__).parents[3] / "infrastructure" / "services"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -38,10 +39,11 @@ class Repository:
         key, known = place / "key", place / "known_hosts"
         key.touch(mode=0o600)
         key.write_text(secrets[KEY], encoding="utf-8")
-        name = host if port == 22 else f"[{host}]:{port}"
-        known.write_text(f"{name} {ssh_public_key(secrets[HOST_KEY])}\n", encoding="utf-8")
+        known.write_text(f"{host} {ssh_public_key(secrets[HOST_KEY])}\n", encoding="utf-8")
         self._remote = f"ssh://git@{host}:{port}/{project}"
         options = {
+            "HostName": socket.getaddrinfo(host, port)[0][4][0],
+            "HostKeyAlias": host,
             "IdentityFile": key,
             "IdentitiesOnly": "yes",
             "BatchMode": "yes",

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from acceptance import Deployed, expect, expect_none
+import pytest
+from acceptance import Deployed, Host, expect, expect_none
+from dap.plan import Service
 
 ME = "jump"
 REMEDY = "make deploy"
 
 
-def test_nothing_but_connections(platform: Deployed) -> None:
+@pytest.fixture
+def way(platform: Deployed, host: Host) -> dict[str, tuple[str, ...]]:
+    """What the jump of a host leads to: place → the people who may go there.
+
+    That of the service host leads to those of the others, too.
+    """
+    if ME not in (service.name for service in host.part.services):
+        pytest.skip("no workspace is there")
+    places = {f"{each.name}:{each.ssh.port}": each.ssh.people for each in entries(host) if each.ssh}
+    for other in platform.hosts if host.view.service else ():
+        for stream in other.part.streams:
+            if other is not host and stream.ssh and stream.ssh.jump:
+                people = {name for each in entries(other) if each.ssh for name in each.ssh.people}
+                places[other.view.at(stream.listen)] = tuple(sorted(people))
+    return places
+
+
+def entries(host: Host) -> list[Service]:
+    """Return what can be entered by SSH on a host."""
+    return [service for service in host.part.services if service.ssh]
+
+
+def test_nothing_but_connections(host: Host, way: dict[str, tuple[str, ...]]) -> None:
     """As the server itself understands its configuration."""
-    told = platform.execute(ME, "/usr/sbin/sshd", "-T", "-f", "/etc/jump/sshd_config")
+    told = host.execute(ME, "/usr/sbin/sshd", "-T", "-f", "/etc/jump/sshd_config")
     found = dict(line.split(" ", 1) for line in told.splitlines() if " " in line)
     wanted = {
         "maxsessions": "0",
@@ -23,9 +47,8 @@ def test_nothing_but_connections(platform: Deployed) -> None:
         "passwordauthentication": "no",
         "kbdinteractiveauthentication": "no",
         "allowusers": "jump",
+        "permitopen": " ".join(way),
     }
-    entries = [s for s in platform.prepared.plan.services if s.ssh]
-    wanted["permitopen"] = " ".join(f"{s.name}:{s.ssh.port}" for s in entries if s.ssh)
     expect_none(
         (
             f"{key} is {found.get(key)} where {value} is meant"
@@ -36,20 +59,20 @@ def test_nothing_but_connections(platform: Deployed) -> None:
     )
 
 
-def test_each_key_opens_its_own(platform: Deployed) -> None:
-    lines = platform.execute(ME, "cat", "/etc/jump/authorized_keys").splitlines()
+def test_each_key_opens_its_own(
+    platform: Deployed, host: Host, way: dict[str, tuple[str, ...]]
+) -> None:
+    lines = host.execute(ME, "cat", "/etc/jump/authorized_keys").splitlines()
     problems = []
     for line in lines:
         options, _, key = line.partition(" ")
         user = next((u for u in platform.settings.users if key in u.ssh_keys), None)
         own = {
-            f'permitopen="{service.name}:{service.ssh.port}"'
-            for service in platform.prepared.plan.services
-            if service.ssh and user and user.name in service.ssh.people
+            f'permitopen="{place}"' for place, people in way.items() if user and user.name in people
         }
         if not own or set(options.split(",")) != {"restrict", "port-forwarding", *own}:
             problems.append(f"the key of {user.name if user else 'nobody'} has {options}")
     expect_none(problems, REMEDY)
-    people = {name for s in platform.prepared.plan.services if s.ssh for name in s.ssh.people}
-    keys = sum(len(user.ssh_keys) for user in platform.settings.users if user.name in people)
+    may = {name for people in way.values() for name in people}
+    keys = sum(len(user.ssh_keys) for user in platform.settings.users if user.name in may)
     expect(len(lines) == keys, f"{len(lines)} keys are known where {keys} are meant", REMEDY)

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 from acceptance import Deployed, Ran, expect, expect_none
-from acceptance.memory import growth
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
 GIB = 1024**3
@@ -118,11 +117,8 @@ def test_the_object_of_the_job(store: Store, pipeline: Ran, job: dict[str, Any])
 def test_upload_of_1_gib_in_constant_memory(platform: Deployed, store: Store, key: str) -> None:
     if platform.settings.storage.default != "builtin":
         pytest.skip("the store is outside: what it does with memory is its own affair")
-    containers = {
-        "proxy": platform.containers[platform.entry]["Id"],
-        "store": platform.containers["minio"]["Id"],
-    }
-    with growth(containers) as grown:
+    watched = {"proxy": platform.entry, "store": "minio"}
+    with platform.service_host.growth(watched) as grown:
         try:
             answer = store.request("PUT", key, Zeros(GIB))
         except requests.RequestException as error:

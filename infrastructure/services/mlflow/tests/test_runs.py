@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import requests
 from acceptance import Deployed, Ran, expect
-from acceptance.commands import run as command
 
 SERVICE, ADMIN, PASSWORD = "mlflow", "dap.service", "mlflow/admin-password"
 LOGS = "docker compose logs mlflow; the job's log is on the page of its pipeline"
@@ -44,8 +43,9 @@ def artifacts(platform: Deployed, server: Server, job: dict[str, Any]) -> Iterat
     yield place
     server.ask("DELETE", place)
     # In a container of its own: beside the server, memory could run out.
-    command(
-        *("docker", "compose", "--project-directory", str(platform.directory), "run", "--rm"),
+    host = platform.host_of(SERVICE)
+    host.run(
+        *("docker", "compose", "--project-directory", str(host.directory), "run", "--rm"),
         *("--no-deps", "-T", SERVICE, "python", "-", str(job["run"])),
         stdin=(Path(__file__).parent / "forget.py").read_text(encoding="utf-8"),
     )

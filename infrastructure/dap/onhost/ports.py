@@ -1,16 +1,36 @@
-"""Ports: who listens where, and what is open from outside."""
+"""Finds out which TCP ports of containers can be reached on a host."""
 
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 LISTENS = "0A"
 PROC = Path("/proc")
 TIMEOUT_S = 2.0
-KEPT_S = 1.0
+
+
+def main(arguments: dict[str, Any]) -> None:
+    """Print what is open beside what may be, as pairs of address and port.
+
+    `arguments`: processes (ids, one of each container), ports (that containers have on the host),
+    published (by whom ever), known (pairs of address and port; an empty address: all).
+    """
+    ports = {port for process in arguments["processes"] for port in listening(process)}
+    ports |= set(arguments["ports"])
+    ports -= listening("self") - set(arguments["published"])
+    known = {(address, port) for address, port in arguments["known"]}
+    tried = (
+        (address, port)
+        for address in sorted(addresses())
+        for port in sorted(ports)
+        if not known & {(address, port), ("", port)}
+    )
+    print(json.dumps([each for each in tried if is_open(*each)]))
 
 
 def listening(process: int | str) -> set[int]:
@@ -37,18 +57,6 @@ def addresses() -> set[str]:
         if not address.is_link_local:
             found.add(str(address))
     return found
-
-
-def is_served(address: str, port: int) -> bool:
-    """Whether a connection is not only accepted but kept: a proxy accepts for who is not there."""
-    try:
-        with socket.create_connection((address, port), timeout=TIMEOUT_S) as client:
-            client.settimeout(KEPT_S)
-            return client.recv(1) != b""
-    except TimeoutError:
-        return True  # it waits for the client to speak
-    except OSError:
-        return False
 
 
 def is_open(address: str, port: int) -> bool:

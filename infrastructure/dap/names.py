@@ -1,0 +1,54 @@
+"""The platform's names on this machine: where it does not know them, its settings do."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from ipaddress import ip_address
+from typing import Any
+
+from dap.plan import Plan
+
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
+
+
+def address(plan: Plan) -> str:
+    """Return at which IP address or name this machine reaches the platform's proxy."""
+    bound, host = plan.settings.address, plan.service_host.host
+    if bound not in _EVERYWHERE:
+        return bound
+    return _EVERYWHERE[bound] if host.address == "localhost" else host.listen
+
+
+@contextmanager
+def known(plan: Plan) -> Iterator[None]:
+    """Let this process find the platform's names, where its service host is another machine.
+
+    Who does not know a name gets the platform's address. So does who takes it for this machine, as
+    all do with names below localhost.
+    """
+    if plan.service_host.host.address == "localhost":
+        yield
+        return
+    names = {name for host in plan.hosts for name in plan.names(host)}
+    ask = socket.getaddrinfo
+
+    @cache
+    def elsewhere(name: str) -> bool:
+        try:
+            found = {str(each[4][0]) for each in ask(name, None)}
+        except OSError:
+            return False
+        return not any(ip_address(each.partition("%")[0]).is_loopback for each in found)
+
+    def lead(host: Any, *arguments: Any, **options: Any) -> Any:
+        there = address(plan) if host in names and not elsewhere(host) else host
+        return ask(there, *arguments, **options)
+
+    socket.getaddrinfo = lead
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = ask
