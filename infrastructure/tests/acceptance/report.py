@@ -52,18 +52,21 @@ class Report:
         report = yield
         if report.when == "call" or report.outcome != "passed":
             error = call.excinfo.value if call.excinfo else None
-            self._add(_result(item, error, call, report), isinstance(error, UnreachedError))
+            self.add(
+                _result(item, error, call, report), unreached=isinstance(error, UnreachedError)
+            )
         return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep a file that can't be read as a failed check."""
         if report.failed:
             reason = str(report.longrepr).strip().splitlines()[-1]
-            self._add(Result(report.nodeid, report.nodeid, "", "failed", reason, "", 0))
+            self.add(Result(report.nodeid, report.nodeid, "", "failed", reason, "", 0))
 
-    def _add(self, result: Result, unreached: bool = False) -> None:
+    def add(self, result: Result, *, unreached: bool = False) -> None:
+        """Keep a result; that a host can't be asked is told once for all of its checks."""
         self.results.append(result)
-        if unreached:  # once for all of its checks
+        if unreached:
             self._unreached[result.reason] = self._unreached.get(result.reason, 0) + 1
             if self._unreached[result.reason] > 1:
                 return
