@@ -8,9 +8,10 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-# The host takes its changes back after 45 s; then there is time for it to answer again.
+# The host takes its changes back after 60 s; then there is time for it to answer again.
+CONFIRM_S = 25
 BACK_S = 120
-INTERVAL_S = 3
+INTERVAL_S = 2
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -26,13 +27,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         done = self._module({"guarded": away}, task_vars)
         if done.get("failed") or not done.pop("guarded", False):
             return done
-        try:
-            # What is open stays open whatever has changed: only a new connection tells.
-            self._connection.reset()
-            confirmed = self._module({"stage": "confirm"}, task_vars)
-        except AnsibleConnectionFailure as error:
-            return self._taken_back(str(error))
-        return confirmed if confirmed.get("failed") else done
+        end = time.monotonic() + CONFIRM_S
+        while True:
+            try:
+                # What is open stays open whatever has changed: only a new connection tells.
+                self._connection.reset()
+                confirmed = self._module({"stage": "confirm"}, task_vars)
+            except AnsibleConnectionFailure as error:
+                # A server that reads its configuration does not listen for a moment.
+                if time.monotonic() > end:
+                    return self._taken_back(str(error))
+                time.sleep(INTERVAL_S)
+            else:
+                return confirmed if confirmed.get("failed") else done
 
     def _module(self, extra: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         result = dict(

@@ -49,13 +49,18 @@ def apply(module: AnsibleModule, wanted: Given) -> dict[str, Any]:
     state.pending = list(dict.fromkeys([*state.pending, *(name for name, _ in found)]))
     state.save()
     only = [change for _, change in found]
-    armed = module.params["guarded"] and guard.concerned(only)
-    if armed:
-        guard.arm(only)
+    guarded = [change for change in only if module.params["guarded"] and guard.concerns(change)]
+    armed = False
     try:
         for change in only:
+            # Not sooner: packages that are installed before may take minutes.
+            if change in guarded and not armed:
+                guard.arm(guarded)
+                armed = True
             change.do()
             state.save()
+        if armed:
+            guard.start()
     except (CommandError, OSError):
         if armed:
             guard.take_back()

@@ -1,25 +1,36 @@
-"""The baseline of a host: whether it can be kept there, and what of it is on."""
+"""The baseline of a host: whether it can be kept there, and what differs from it."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.dap_baseline.host import Host, given
-from ansible.module_utils.dap_baseline.plan import refused
+from ansible.module_utils.dap_baseline.plan import changes, refused
 from ansible.module_utils.dap_baseline.state import load
 from ansible.module_utils.dap_requirements import Finding, finding
 
 
+def main(arguments: dict[str, Any]) -> None:
+    """Print the findings; `arguments`: project, and baseline as the inventory has it."""
+    print(json.dumps(list(baseline(arguments["project"], arguments["baseline"]))))
+
+
 def baseline(project: str, told: dict[str, Any]) -> Iterator[Finding]:
-    """Judge whether a platform can keep the baseline here; `told` is as in the inventory."""
-    wanted, state = given(project, told), load()
-    problems = list(refused(wanted, Host(), state))
+    """Judge whether a platform can keep the baseline here, and whether the host is so."""
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    wanted, host, state = given(project, told), Host(), load()
+    problems = list(refused(wanted, host, state))
     for what, remedy in problems:
         yield finding("problem", "baseline", what, remedy)
-    if not problems:
+    if problems:
+        return
+    differs = [change.what for _, change in changes(wanted, host, state)]
+    if differs:
+        what = f"a deploy would: {'; '.join(differs)}"
+        yield finding("warning", "baseline", what, "make deploy")
+    else:
         on = [name for name, each in wanted.switches.items() if each]
-        missing = [name for name in on if name not in state.on]
-        what = f"{', '.join(on)} on" if on else "off"
-        what += f"; a deploy makes {', '.join(missing)}" if missing else ""
-        yield finding("ok", "baseline", what)
+        yield finding("ok", "baseline", f"{', '.join(on) or 'nothing'} on, and as it should be")

@@ -7,6 +7,7 @@ baseline, is looked at, hurt, restarted, and is left as it was found.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def opens(origin: FreshHost, target: str, port: int) -> bool:
         return "open" in origin.execute("python3", "-c", ask)
     except RuntimeError:
         return False
+
+
+def reached(origin: FreshHost, host: FreshHost, port: int) -> bool | None:
+    """Whether a host is reached; None as long as it is not."""
+    return opens(origin, host.front, port) or None
 
 
 def picture(host: FreshHost) -> str:
@@ -147,7 +153,12 @@ def closed_to_strangers(runner: FreshHost, hub: FreshHost, stranger: FreshHost) 
         (stranger, OTHER, False),
         (stranger, runner.member.port, True),
     ):
-        assert opens(origin, runner.front, port) is answer, (origin.name, port)
+        if answer:
+            await_result(
+                f"port {port} from {origin.name}", partial(reached, origin, runner, port), 60
+            )
+        else:
+            assert not opens(origin, runner.front, port), (origin.name, port)
     assert "inet own" in runner.execute("nft", "list", "tables")
 
 
@@ -197,11 +208,7 @@ def test_rules_outlast_a_reboot(
 ) -> None:
     published.reboot()
     published.execute("nft", OWN_RULES)  # keeping it would be its owner's affair
-
-    def back() -> bool | None:
-        return opens(hub, published.front, PLATFORM) or None
-
-    await_result("the container", back, BOOT_S)
+    await_result("the container", partial(reached, hub, published, PLATFORM), BOOT_S)
     closed_to_strangers(published, hub, stranger)
     assert published.execute("cat", "/proc/sys/net/ipv4/conf/all/arp_ignore").strip() == "1"
     assert published.ssh("echo", "in").strip() == "in"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.dap_baseline import watch_disks
 from ansible.module_utils.dap_baseline.change import Change, file
@@ -44,11 +44,17 @@ WantedBy=timers.target
 """
 
 
+def program() -> str:
+    """Return the source of the program that the timer runs, from wherever it was imported."""
+    spec: Any = watch_disks.__spec__
+    return str(spec.loader.get_source(watch_disks.__name__))
+
+
 def changes(given: Given, host: Host, state: State) -> Iterator[Change]:
     """Yield what the watch differs in."""
     on = given.switches[PART]
     files = [
-        *file(PROGRAM, inspect.getsource(watch_disks) if on else None, mode=0o755),
+        *file(PROGRAM, program() if on else None, mode=0o755),
         *file(SERVICE, SERVICE_TEXT if on else None),
         *file(TIMER, TIMER_TEXT if on else None),
     ]

@@ -14,16 +14,16 @@ from ansible.module_utils.dap_host import output, run, write_atomically
 FOLDER = HOME / "undo"
 SCRIPT = FOLDER / "undo.sh"
 UNIT = "dap-baseline-undo"
-SECONDS = 45
+SECONDS = 60
 
 
-def concerned(changes: Sequence[Change]) -> bool:
-    """Tell whether there is anything that could keep people from the host."""
-    return any(change.files or change.undo for change in changes)
+def concerns(change: Change) -> bool:
+    """Tell whether a change could keep people from the host."""
+    return bool(change.files or change.undo)
 
 
 def arm(changes: Sequence[Change]) -> None:
-    """Keep what is there now and start the time after which it comes back.
+    """Keep what is there before the changes and start the time after which it comes back.
 
     Raises CommandError if the time can't be started.
     """
@@ -42,6 +42,11 @@ def arm(changes: Sequence[Change]) -> None:
     lines += dict.fromkeys(commands)
     lines.append(f"rm -rf {shlex.quote(str(FOLDER))}")
     write_atomically(SCRIPT, ("\n".join(lines) + "\n").encode(), 0o700)
+    start()
+
+
+def start() -> None:
+    """Start the time, anew if it runs; raises CommandError if that fails."""
     run(["systemctl", "stop", f"{UNIT}.timer"])
     output(
         [
