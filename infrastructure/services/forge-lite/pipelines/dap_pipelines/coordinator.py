@@ -108,9 +108,9 @@ class Coordinator:
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("a request for a slot ended: %r", error)
         finally:
+            writer.close()
             if wish is not None:
                 await self._end(wish, cleared)
-            writer.close()
 
     async def _end(self, wish: Wish, cleared: bool) -> None:
         """Free a slot, after nothing of the job is left on its host."""
