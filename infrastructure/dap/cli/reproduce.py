@@ -35,7 +35,8 @@ def reproduce(
     The new run bears the tag dap.reproduces; no model is registered, no table changed.
     Exit status: 0 all metrics agree; 1 some do not, or something is gone.
     """
-    from dap.catalogue import read_catalogue  # load slowly
+    from dap import names  # load slowly
+    from dap.catalogue import read_catalogue
     from dap.cli._project import project_root, project_settings
     from dap.cli._report import console
     from dap.engine import Progress
@@ -52,7 +53,8 @@ def reproduce(
     progress = Progress(console(as_json=as_json))
     vault = open_vault(root, settings.name)
     try:
-        done = run_again(root, plan, vault, Asked(run, job, tolerance), progress.say)
+        with names.known(plan):
+            done = run_again(root, plan, vault, Asked(run, job, tolerance), progress.say)
     except UnreproducibleError as error:
         if as_json:
             gone = [{"what": what, "remedy": remedy} for what, remedy in error.problems]
