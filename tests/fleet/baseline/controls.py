@@ -32,6 +32,7 @@ NOSUID = (*NOEXEC, "/home", "/run", "/var")
 NODEV = tuple(place for place in NOSUID if place != "/dev")
 CRON = " ".join(["/etc/crontab", *(f"/etc/cron.{e}" for e in ("d", "hourly", "daily", "weekly"))])
 MINBITS = 2047
+END, TRIES = "--end--", 5
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Measured:
 
     def say(self, command: str) -> str:
         """Run a line of shell as root and return what it says, whatever its exit status."""
-        return self.host.execute("sh", "-c", f"{{ {command}\n}} 2>/dev/null || exit 0")
+        return said(self.host, command)
 
     def holds(self, control: Control) -> bool:
         """Whether what a control asks for is so."""
@@ -262,3 +263,18 @@ def allowed(there: list[str], wanted: str) -> bool:
     if "|" in wanted:
         return sorted(there) == sorted(wanted.split("|"))
     return len(there) == 1 and there[0] in wanted.split()
+
+
+def said(host: FreshHost, command: str) -> str:
+    """Run a line of shell as root on a host; what it says, whatever its exit status.
+
+    Raises:
+        RuntimeError: the engine lost the end of it, again and again.
+    """
+    line = f"{{ {command}\n}} 2>/dev/null; echo; echo {END}"
+    for _ in range(TRIES):
+        # A busy engine may lose what a short program says.
+        text = host.execute("sh", "-c", line)
+        if text.endswith(f"\n{END}\n"):
+            return text.removesuffix(f"\n{END}\n")
+    raise RuntimeError(f"{host.name}: the engine lost what this says: {command}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.access import await_result
-from tests.fleet.baseline.controls import CONTROLS, Control, Measured
+from tests.fleet.baseline.controls import CONTROLS, Control, Measured, said
 from tests.fleet.baseline.deploys import SWITCHES, baseline, deploy, told
 from tests.fleet.hosts import Entry, Fleet, FreshHost, archive
 
@@ -53,7 +53,7 @@ def reached(origin: FreshHost, host: FreshHost, port: int) -> bool | None:
 
 def picture(host: FreshHost) -> str:
     """What of a host the baseline could change."""
-    return host.execute("sh", "-c", f"{{ {PICTURE} }} || exit 0")
+    return said(host, PICTURE)
 
 
 def wanted(host: FreshHost, hub: FreshHost, on: tuple[str, ...] = SWITCHES) -> dict[str, object]:
@@ -275,14 +275,14 @@ def test_who_would_be_locked_out_is_not(
     weak = {"etc/ssh/sshd_config.d/weak.conf": Entry("Ciphers +aes128-cbc\n")}
     stranger.container.put_archive("/", archive(weak))
     stranger.execute("systemctl", "reload", "ssh.service")
-    serves = ("sh", "-c", "sshd -T | sort; nft list tables")
-    there = stranger.execute(*serves)
+    serves = "sshd -T | sort; nft list tables"
+    there = said(stranger, serves)
     told_of = baseline(("ssh", "firewall"), service=[PLATFORM], service_address=hub.front)
     outcome = deploy({stranger: told_of}, folder, ssh="-o Ciphers=aes128-cbc")
     (failure,) = outcome.failures
     assert "was not let in with the baseline, which the host has taken back" in failure.reason
     assert "switch ssh, firewall or kernel off" in failure.remedy
-    assert stranger.execute(*serves) == there
+    assert said(stranger, serves) == there
     assert fleet.hosts["r2"].ssh("echo", "in").strip() == "in"
     # With a client that it lets in, the next deploy does it.
     assert told(deploy({stranger: told_of}, folder))
