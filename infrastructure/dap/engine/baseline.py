@@ -28,5 +28,13 @@ def baseline(plan: Plan, host: HostPlan, published: Iterable[int]) -> dict[str, 
         "service": guarded,
         "service_address": service.listen if guarded else "",
         "open": [str(port) for port in said.baseline.open],
-        "forwarding": any(each.jump for each in settings.hosts),
+        "forwarding": any(leads_through(each.jump, host) for each in settings.hosts),
     }
+
+
+def leads_through(jump: str | None, host: HostPlan) -> bool:
+    """Tell whether the way to another host, [account@]host[:port], leads through this one."""
+    name = (jump or "").rpartition("@")[2]
+    if name.count(":") == 1:
+        name = name.partition(":")[0]
+    return name in (host.host.name, host.host.address, host.host.listen)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from dap.engine.baseline import leads_through
 from dap.settings.models import Baseline
 
 from tests.unit.engine.modules import load
@@ -44,6 +45,26 @@ class TestSwitches:
 
     def test_are_the_parts_of_the_module(self) -> None:
         assert sorted(Baseline().switches("localhost")) == sorted(PARTS)
+
+
+class TestForwarding:
+    @pytest.mark.parametrize(
+        ("jump", "leads"),
+        [
+            ("ops@10.0.0.10:2222", True),
+            ("10.0.0.10", True),
+            ("hub", True),
+            ("root@10.9.0.1", True),
+            ("ops@10.0.0.11", False),
+            ("bastion:22", False),
+            (None, False),
+        ],
+    )
+    def test_is_for_hosts_on_the_way_to_others_alone(self, jump: str | None, leads: bool) -> None:
+        """So that a host that comes or goes touches none that it does not need."""
+        view = SimpleNamespace(name="hub", address="10.0.0.10", listen="10.9.0.1")
+        host: Any = SimpleNamespace(host=view)
+        assert leads_through(jump, host) is leads
 
 
 class TestFirewall:
