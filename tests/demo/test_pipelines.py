@@ -88,7 +88,9 @@ class Branch:
         def look() -> str | None:
             label: dict[str, Any] = {"label": f"dap.pipeline={number}"}
             found = self.platform.docker.containers.list(filters=label)
-            return next((c.id for c in found if c.attrs["Config"]["WorkingDir"]), None)
+            # One that only asks for the image's user has no input.
+            jobs = (c.id for c in found if c.attrs["Config"]["OpenStdin"])
+            return next(jobs, None)
 
         return await_result(f"container of pipeline {number}", look, 30)
 
