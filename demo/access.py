@@ -95,6 +95,13 @@ class Access:
         """Request a file of a pipeline: its state, or a log or artifact that the state names."""
         return self.request("GET", "git", f"/-/data/{project}/{number}/{file}")
 
+    def queue(self) -> dict[str, Any]:
+        """Fetch what runs on which host, and what waits."""
+        answer = self.request("GET", "git", "/-/data/queue.json")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
     def run(self, identifier: str) -> dict[str, Any]:
         """Fetch an MLflow run by its id."""
         found: dict[str, Any] = self.mlflow(f"runs/get?run_id={identifier}")["run"]

@@ -140,8 +140,7 @@ def test_who_waits_sees_for_what_and_behind_whom(branch: Branch) -> None:
     lines = await_result("a job that waits", listed, 60)
     jobs = [line.split()[0] for line in lines if f"#{number} busy: [" in line]
     assert sorted(jobs) == sorted([f"#{number}"] * slots + ["1"]), lines
-    shown = branch.platform.admin.request("GET", "git", "/-/data/queue.json")
-    queue = shown.json()
+    queue = branch.platform.admin.queue()
     assert [len(each["running"]) for each in queue["hosts"]] == [slots]
     assert [(job["pipeline"], job["user"]) for job in queue["waiting"]] == [(number, ADMIN)]
     branch.ask("pipeline", "cancel", str(number))
