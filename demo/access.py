@@ -93,11 +93,14 @@ class Access:
 
     def pipeline(self, project: str, number: int, file: str = "pipeline.json") -> requests.Response:
         """Request a file of a pipeline: its state, or a log or artifact that the state names."""
-        return self.request("GET", "git", f"/-/data/{project}/{number}/{file}")
+        return self._pipelines(f"{project}/{number}/{file}")
+
+    def _pipelines(self, file: str) -> requests.Response:
+        return self.request("GET", "git", f"/-/data/{file}")
 
     def queue(self) -> dict[str, Any]:
         """Fetch what runs on which host, and what waits."""
-        answer = self.request("GET", "git", "/-/data/queue.json")
+        answer = self._pipelines("queue.json")
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
