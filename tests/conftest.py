@@ -8,17 +8,23 @@ from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE / "demo"
+FLEET = HERE / "fleet"
 FAULTS = DEMO / "faults"  # leave the platform well, but with a past
+FLEET_FAULTS = FLEET / "test_faults.py"
 LAST = DEMO / "test_destroy.py"  # removes the platform
+# Each has hosts that its tests share.
+GROUPS = {
+    "demo": "tests/demo/",
+    "baseline": "tests/fleet/baseline/",
+    "fleet": "tests/fleet/",
+}
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """One worker has the demo's platform from the start, the others have the rest."""
+    """A worker that begins a group has all of it; the demo's comes first."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/fleet/baseline/"):
-            return "baseline"
-        return "demo" if nodeid.startswith("tests/demo/") else nodeid
+        return next((group for group, place in GROUPS.items() if nodeid.startswith(place)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
@@ -27,9 +33,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what deploys the demo, and put it last."""
+    """Mark what deploys a platform, and put it last."""
     for item in items:
-        if item.path.is_relative_to(DEMO):
+        if item.path.is_relative_to(DEMO) or item.path.is_relative_to(FLEET):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
     items.sort(key=rank)
@@ -37,8 +43,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def rank(item: pytest.Item) -> int:
     """Give the item's place: 0 for all that need no platform."""
+    if item.path.is_relative_to(FLEET):
+        return 2 if item.path == FLEET_FAULTS else 1
     if not item.path.is_relative_to(DEMO):
         return 0
     if item.path == LAST:
-        return 3
-    return 2 if item.path.is_relative_to(FAULTS) else 1
+        return 5
+    return 4 if item.path.is_relative_to(FAULTS) else 3

@@ -46,6 +46,7 @@ def build(project: Project, names: Iterable[str], place: Path) -> dict[str, str]
         "extra_ca": {},
         "revision": COMMIT,
         "locked": {},
+        "shipped": [],
     }
     module.build(tree, given, module.needed(given))
     return {name: targets[f"environment-{name}"][0] for name in wanted}

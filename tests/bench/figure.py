@@ -15,11 +15,13 @@ class Baseline:
         what: what it is.
         values: one of each run, in the figure's unit.
         at_least: smallest ratio of the figure to it that is wanted; nothing if there is none.
+        at_most: largest ratio of the figure to it that is wanted; nothing if there is none.
     """
 
     what: str
     values: list[float]
     at_least: float | None = None
+    at_most: float | None = None
 
     @property
     def median(self) -> float:
@@ -60,9 +62,13 @@ class Figure:
     @property
     def missed(self) -> bool:
         """Whether the figure falls short of what it is to reach."""
-        too_large = self.at_most is not None and self.median > self.at_most
-        least = None if self.baseline is None else self.baseline.at_least
-        return too_large or (least is not None and self.ratio is not None and self.ratio < least)
+        if self.at_most is not None and self.median > self.at_most:
+            return True
+        if self.baseline is None or self.ratio is None:
+            return False
+        least, most = self.baseline.at_least, self.baseline.at_most
+        too_small = least is not None and self.ratio < least
+        return too_small or (most is not None and self.ratio > most)
 
     def data(self) -> dict[str, Any]:
         """Give the figure as plain data, with what follows from its runs."""

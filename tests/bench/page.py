@@ -57,6 +57,8 @@ def row(figure: Figure) -> str:
         of = ratio(figure, baseline)
         if baseline.at_least is not None:
             reach.append(f"ratio ≥ {baseline.at_least:g}")
+        if baseline.at_most is not None:
+            reach.append(f"ratio ≤ {baseline.at_most:g}")
     cells = [
         figure.what,
         ("**missed** " if figure.missed else "") + f"{number(figure.median)} {figure.unit}",

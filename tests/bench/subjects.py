@@ -9,6 +9,7 @@ from tests.bench import (
     cold,
     demo,
     deploy,
+    fleet,
     images,
     memory,
     mlflow,
@@ -46,6 +47,7 @@ SUBJECTS = {
     "workspace": Subject("Workspaces", workspace.measure),
     "images": Subject("Images", images.measure),
     "render": Subject("Rendering", render.measure),
+    "fleet": Subject("Several hosts", fleet.measure),
 }
 
 

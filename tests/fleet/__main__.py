@@ -7,7 +7,6 @@ clean    remove what is kept between runs: images, and the volume with the servi
 """
 
 import argparse
-import shutil
 import sys
 
 from tests.fleet import image, seed
@@ -34,13 +33,12 @@ def main() -> int:
         return 0
     fleet.down()
     if given.verb == "down":
+        FleetPlatform.on(fleet).forget_key()
         return 0
     fleet.up()
     print(fleet.hosts_section, end="")
     if given.verb == "project":
         platform = FleetPlatform.on(fleet)
-        if platform.project.path.exists():
-            shutil.rmtree(platform.project.path)
         there = [entry for entry in WORKSPACES if entry["host"] in fleet.hosts]
         platform.scaffold(list(fleet.hosts), there)
         platform.seed()

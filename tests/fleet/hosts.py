@@ -116,11 +116,17 @@ class FreshHost:
 
     def create(self) -> None:
         """Make it from blank and switch it on, with SSH host keys that nobody has seen."""
+        self.make(["/bin/sh", "-c", START], {})
+        self.on()
+
+    def make(self, command: list[str], further: dict[str, Entry]) -> None:
+        """Make the container, with further files; it is not started."""
         listen = f"Port {self.member.port}\nPasswordAuthentication no\n"
         if self.member.hidden:
             listen += f"ListenAddress {self.back}\nListenAddress 127.0.0.1\n"
         home = "root" if self.member.user == "root" else f"home/{self.member.user}"
         files = {
+            **further,
             **self.fleet.host_keys(self.name),
             **self.fleet.login(home, self.member.user),
             "etc/ssh/sshd_config.d/server.conf": Entry(listen),
@@ -131,7 +137,7 @@ class FreshHost:
         self.fleet.docker.volumes.create(self.volume, labels=self.fleet.labels)
         made = self.fleet.docker.containers.create(
             self.fleet.image,
-            ["/bin/sh", "-c", START],
+            command,
             name=f"{self.fleet.name}-{self.name}",
             hostname=self.name,
             privileged=True,
@@ -147,7 +153,6 @@ class FreshHost:
         )
         self.fleet.docker.networks.get(self.fleet.network(1)).connect(made, ipv4_address=self.back)
         made.put_archive("/", archive(files))
-        self.on()
 
     def on(self) -> None:
         """Switch it on; it has booted when sshd answers."""
@@ -165,17 +170,26 @@ class FreshHost:
 
     def remove(self) -> None:
         """Take it away with all it holds."""
+        self._take_away()
+        for volume in self.fleet.docker.volumes.list(filters={"name": f"^{self.volume}$"}):
+            volume.remove(force=True)
+
+    def replace(self) -> None:
+        """Put a blank machine in its place; the disk with Docker's files is put into that."""
+        self._take_away()
+        self.create()
+
+    def _take_away(self) -> None:
         for container in self.fleet.docker.containers.list(
             all=True, filters={"name": f"^{self.fleet.name}-{self.name}$"}
         ):
             container.remove(force=True, v=True)
-        for volume in self.fleet.docker.volumes.list(filters={"name": f"^{self.volume}$"}):
-            volume.remove(force=True)
 
     def new_ssh_keys(self) -> None:
         """Give its sshd other host keys, as a machine put in its place would have."""
         self.container.put_archive("/", archive(self.fleet.host_keys(self.name)))
-        self.execute("systemctl", "restart", "ssh.service")
+        # Nor would it know the sessions that are open.
+        self.execute("sh", "-c", "systemctl stop ssh && pkill -x sshd; systemctl start ssh")
 
     def execute(self, *command: str) -> str:
         """Run a command as root at its console; what it printed.
@@ -189,6 +203,10 @@ class FreshHost:
         if code:
             raise RuntimeError(f"{self.name}: {' '.join(command)}: exit status {code}\n{text}")
         return text
+
+    def put(self, path: str, text: str) -> None:
+        """Write a file of root's; `path` is below /."""
+        self.container.put_archive("/", archive({path: Entry(text)}))
 
     def ssh(self, *command: str) -> str:
         """Run a command over SSH as its account; what it printed."""

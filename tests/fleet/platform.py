@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -79,7 +80,10 @@ class FleetPlatform:
         return next(iter(self.fleet.hosts.values()))
 
     def scaffold(self, hosts: list[str], workspaces: list[dict[str, Any]]) -> None:
-        """Make the project from the template, for these hosts."""
+        """Make the project from the template, for these hosts; an earlier one goes with its key."""
+        if self.project.path.exists():
+            shutil.rmtree(self.project.path)
+        self.forget_key()
         self.project.scaffold()
         # Names lead to the service host; a person's would by DNS.
         reach = [f"-oHostName={self.hub.front}", f"-oHostKeyAlias={FORGE}.{self.project.domain}"]
@@ -90,6 +94,11 @@ class FleetPlatform:
             hosts=[self.fleet.hosts[name].settings for name in hosts], workspaces=workspaces
         )
         self.project.commit("The fleet's project")
+
+    def forget_key(self) -> None:
+        """Remove the key of the project's secrets from this account."""
+        for key in (Path.home() / ".config" / "dap").glob(f"{self.project.name}-*.key"):
+            key.unlink()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,6 +115,8 @@ class FleetPlatform:
     def seed(self) -> None:
         """Give the service host the images that it would build; see seed.py."""
         trees = self.fleet.directory / "trees"
+        if trees.exists():
+            shutil.rmtree(trees)
         run("infrastructure/bootstrap", cwd=self.project.path)
         self.dap("render", "--out", str(trees)).check_returncode()
         seed(self.hub.volume, trees / self.hub.name)
@@ -120,6 +131,12 @@ class FleetPlatform:
             check=False,
             env={**clean_environment(), "COLUMNS": "200"},
         )
+
+    def forge(self, *words: str) -> str:
+        """Say something to the forge over SSH; what it answered."""
+        command = shlex.split(self.project.git("config", "core.sshCommand"))
+        port = str(self.project.ssh_port)
+        return run(*command, "-p", port, f"git@{FORGE}.{self.project.domain}", *words)
 
     def deploy(self) -> dict[str, Any]:
         """Run `make deploy`; what it says as JSON, whether it failed or not."""

@@ -65,6 +65,7 @@ def build(tree: Path) -> None:
         "extra_ca": {},
         "revision": REVISION,
         "locked": {},
+        "shipped": [],
     }
     need = module.needed(given)
     if need["build"]:
@@ -83,8 +84,13 @@ def seed(volume: str, tree: Path) -> None:
         if kept(client) != wanted:
             build(tree)
             fill(client, wanted)
-        volumes = Path(client.volumes.get(VOLUME).attrs["Mountpoint"]).parent.parent
-        small(client, COPY, VOLUME, volume, volumes={str(volumes): {"bind": "/volumes"}})
+        copy(client, VOLUME, volume)
+
+
+def copy(client: docker.DockerClient, source: str, target: str) -> None:
+    """Give a volume the images of another one; layers are the same files."""
+    volumes = Path(client.volumes.get(source).attrs["Mountpoint"]).parent.parent
+    small(client, COPY, source, target, volumes={str(volumes): {"bind": "/volumes"}})
 
 
 def kept(client: docker.DockerClient) -> list[str]:

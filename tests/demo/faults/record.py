@@ -1,5 +1,6 @@
 """What the fault tests saw: kept in build/reliability.json, shown in doc/reliability.md."""
 
+import fcntl
 import json
 import os
 import time
@@ -28,10 +29,13 @@ def keep(row: int, fault: str, expected: str, **seen: object) -> None:
     """
     entry = {"row": row, "fault": fault, "expected": expected, "seen": seen, "full": FULL}
     entry["day"] = time.strftime("%Y-%m-%d")
-    entries = [e for e in load(FILE) if (e["row"], e["fault"]) != (row, fault)]
-    entries = sorted([*entries, entry], key=lambda e: (e["row"], e["fault"]))
     FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(entries, indent=1) + "\n")
+    # Tests of one platform and of several hosts run beside each other.
+    with FILE.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        entries = [e for e in load(FILE) if (e["row"], e["fault"]) != (row, fault)]
+        entries = sorted([*entries, entry], key=lambda e: (e["row"], e["fault"]))
+        FILE.write_text(json.dumps(entries, indent=1) + "\n")
     print(f"row {row}: {fault}: {seen}")
 
 
