@@ -83,6 +83,7 @@ class FleetPlatform:
         """Make the project from the template, for these hosts; an earlier one goes with its key."""
         if self.project.path.exists():
             shutil.rmtree(self.project.path)
+        (self.project.directory / "known_hosts").unlink(missing_ok=True)
         self.forget_key()
         self.project.scaffold()
         # Names lead to the service host; a person's would by DNS.
