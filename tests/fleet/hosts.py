@@ -205,8 +205,8 @@ class FreshHost:
         return text
 
     def put(self, path: str, text: str) -> None:
-        """Write a file of root's; `path` is below /."""
-        self.container.put_archive("/", archive({path: Entry(text)}))
+        """Write a file of root's."""
+        self.container.put_archive("/", archive({path.lstrip("/"): Entry(text)}))
 
     def ssh(self, *command: str) -> str:
         """Run a command over SSH as its account; what it printed."""

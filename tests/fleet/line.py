@@ -11,6 +11,7 @@ from tests.fleet.hosts import FreshHost
 DEVICE = "eth0"  # on the front network
 QUEUE = 7
 WIRE = Path(__file__).with_name("wire.py")
+THERE = "/usr/local/sbin/wire.py"
 
 
 @contextmanager
@@ -27,11 +28,9 @@ def slow(host: FreshHost, delay_ms: int, loss_percent: int) -> Iterator[str]:
         finally:
             host.execute("tc", "qdisc", "del", "dev", DEVICE, "root")
         return
-    host.put("root/wire.py", WIRE.read_text(encoding="utf-8"))
+    host.put(THERE, WIRE.read_text(encoding="utf-8"))
     arguments = f"{QUEUE} {delay_ms} {loss_percent}"
-    host.execute(
-        "systemd-run", "--collect", "--unit=wire", "python3", "/root/wire.py", *arguments.split()
-    )
+    host.execute("systemd-run", "--collect", "--unit=wire", "python3", THERE, *arguments.split())
     host.execute(*queue)
     try:
         yield "NFQUEUE"
