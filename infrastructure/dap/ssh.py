@@ -9,12 +9,13 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from dap.errors import DapError
+from dap.replace import replace_file
 
 KNOWN_HOSTS = Path("infrastructure", "known_hosts")
 CONNECT_S = 10
@@ -125,6 +126,17 @@ def problem(host: str, said: str) -> tuple[str, str] | None:
         f"if {host} was installed anew: ssh-keygen -R {host} -f {KNOWN_HOSTS}; "
         "if it was not, somebody else answers at its address",
     )
+
+
+def forget_keys(root: Path, names: Collection[str]) -> None:
+    """Forget the keys of hosts, so that other machines may have their names."""
+    file = root / KNOWN_HOSTS
+    if not file.exists():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.partition(" ")[0] not in names]
+    if kept != lines:
+        replace_file(file, "".join(kept).encode(), 0o644)
 
 
 def _common(root: Path, key: str) -> list[str]:

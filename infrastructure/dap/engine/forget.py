@@ -11,6 +11,7 @@ from dap.engine.playbook import Failure, Outcome, run_playbook
 from dap.engine.prepare import Prepared
 from dap.engine.progress import Progress
 from dap.reach import ask
+from dap.ssh import forget_keys
 
 DRAIN_S = 600
 """How long jobs that run on such a host may go on."""
@@ -66,6 +67,7 @@ def forget(
                 progress.say(f"{step.host}: forgotten; kept there: {', '.join(step.kept)}")
     left = {failure.host for failure in away}
     _remember(prepared, [each for name, each in gone.items() if name in left])
+    forget_keys(prepared.root, gone.keys() - left)
     return outcome
 
 

@@ -62,3 +62,12 @@ def test_a_changed_key_is_told_with_its_remedy() -> None:
     assert "infrastructure/known_hosts" in reason
     assert "ssh-keygen -R r1 -f infrastructure/known_hosts" in remedy
     assert ssh.problem("r1", "Connection refused") is None
+
+
+def test_keys_of_hosts_are_forgotten_by_name(tmp_path: Path) -> None:
+    ssh.forget_keys(tmp_path, {"r1"})
+    known = tmp_path / "infrastructure" / "known_hosts"
+    known.parent.mkdir()
+    known.write_text("r1 kind one\nr10 kind two\n[10.0.0.9]:2222 kind three\nr1 other four\n")
+    ssh.forget_keys(tmp_path, {"r1", "r2"})
+    assert known.read_text() == "r10 kind two\n[10.0.0.9]:2222 kind three\n"
