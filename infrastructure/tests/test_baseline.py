@@ -1,21 +1,14 @@
-"""Each host is what its baseline says."""
+"""A host is what its baseline says."""
 
 from __future__ import annotations
 
-from acceptance import Deployed, expect_none
+from acceptance import Deployed, Host, expect_none
 from dap.engine.inventory import host_variables
-from dap.reach import ask
 
 
-def test_hosts_are_as_their_baseline_says(platform: Deployed) -> None:
+def test_as_the_baseline_says(platform: Deployed, host: Host) -> None:
     prepared = platform.prepared
-    trees = {tree.host: tree for tree in prepared.trees}
-    problems = []
-    for host in prepared.plan.hosts:
-        name = host.host.name
-        of_host = (host, trees[name], prepared.secrets, prepared.vault.label)
-        told = host_variables(prepared.root, prepared.plan, *of_host)
-        asked = {"project": platform.name, "baseline": told["dap_baseline"]}
-        found = ask(prepared.root, host.host, "baseline", asked, timeout_s=60)
-        problems += [f"{name}: {each['what']}" for each in found if each["level"] != "ok"]
-    expect_none(problems, "make deploy")
+    of_host = (host.part, host.tree, prepared.secrets, prepared.vault.label)
+    told = host_variables(prepared.root, prepared.plan, *of_host)
+    found = host.ask("baseline", project=platform.name, baseline=told["dap_baseline"])
+    expect_none((each["what"] for each in found if each["level"] != "ok"), "make deploy")
