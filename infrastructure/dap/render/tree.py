@@ -38,7 +38,7 @@ class Tree:
             InputError: the directory holds something that is no rendered tree.
         """
         if directory.exists() and any(directory.iterdir()):
-            if not (directory / "docker-bake.json").is_file():
+            if not (directory / "plan.json").is_file():
                 raise InputError(
                     f"{directory}: is not empty and no rendered tree", "give another directory"
                 )
