@@ -26,9 +26,9 @@ BOOT_S = 90
 OWN_RULES = "add table inet own; add chain inet own c; add rule inet own c ip saddr 192.0.2.1 drop"
 # What a host is, as far as the baseline reaches: files with their modes, units, parameters, rules.
 PICTURE = r"""
-find /etc /usr/local/lib /usr/local/sbin /var/lib/dap -xdev -type f \
-    ! -path '/etc/docker/key.json' ! -path '/etc/ssl/*' ! -name '*.cache' ! -name 'mailcap' \
-    ! -path '/etc/resolv.conf' -exec stat -c '%n %a %s' {} + 2>/dev/null | sort
+find /etc/ssh /etc/systemd /etc/sysctl.d /etc/modprobe.d /etc/apt /etc/dap /usr/local/lib \
+    /var/lib/dap -xdev -type f \
+    -exec stat -c '%n %a %s' {} + 2>/dev/null | sort
 systemctl list-unit-files --no-legend --state=enabled
 stat -c '%n %a' /usr/lib/openssh/ssh-keysign
 sysctl -a 2>/dev/null | grep -E '^net\.ipv[46]\.(conf\.(all|default)|icmp|tcp_)' | sort
