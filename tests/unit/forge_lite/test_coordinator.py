@@ -227,3 +227,57 @@ def test_what_is_no_request_gets_nothing(trial: Callable[..., None], request_: b
         assert (await (await holder().ask()).hear())["host"] == "one"
 
     trial((ONE,), attempt)
+
+
+@pytest.mark.usefixtures("engines")
+def test_hosts_come_and_go_while_jobs_run(trial: Callable[..., None]) -> None:
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: made.slots.up)
+        here = await holder().ask()
+        assert (await here.hear())["host"] == "one"
+        made.change((ONE, FAR))
+        there = await holder().ask()
+        answer = await there.hear()
+        assert (answer if "host" in answer else await there.hear())["host"] == "far"
+        # One that leaves keeps the job it has, gets no other, and is forgotten with the last.
+        made.change((ONE,))
+        late = await holder().ask()
+        assert await late.hear() == {"waits": "a free slot"}
+        there.say({"cleared": True})
+        there.writer.close()
+        await until(lambda: "far" not in made.hosts and "far" not in made.slots.hosts)
+        assert late.reader.at_eof() is False
+        here.writer.close()
+        assert (await late.hear())["host"] == "one"
+
+    trial((ONE,), attempt)
+
+
+@pytest.mark.usefixtures("engines")
+def test_a_job_that_waits_for_a_host_that_left_is_told(trial: Callable[..., None]) -> None:
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: len(made.slots.up) == 2)
+        first = await holder().ask(tags=("far",))
+        assert (await first.hear())["host"] == "far"
+        second = await holder().ask(tags=("far",))
+        assert "waits" in await second.hear()
+        made.change((ONE,))
+        told = await second.hear()
+        assert "no host has the label far" in told["lost"]
+
+    trial((ONE, FAR), attempt)
+
+
+@pytest.mark.usefixtures("engines")
+def test_another_machine_of_the_name_has_lost_the_jobs(trial: Callable[..., None]) -> None:
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: len(made.slots.up) == 2)
+        first = await holder().ask(tags=("far",))
+        assert (await first.hear())["host"] == "far"
+        made.change((ONE, Host("far", ("big",), 2, address="10.0.0.10", port=2376)))
+        assert "it has another address" in (await first.hear())["lost"]
+        second = await holder().ask(tags=("far", "big"))
+        answer = await second.hear()
+        assert (answer if "host" in answer else await second.hear())["host"] == "far"
+
+    trial((ONE, FAR), attempt)

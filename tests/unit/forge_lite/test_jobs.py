@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from dap_pipelines import coordinator, jobs
+from dap_pipelines import values as values_module
 from dap_pipelines.coordinator import Coordinator
 from dap_pipelines.engine import Engine
 from dap_pipelines.jobs import Jobs
@@ -258,7 +260,31 @@ def test_a_wait_without_an_end_is_a_lost_connection(
     trial(attempt)
 
 
-def test_tags_that_no_host_has_are_refused_before_any_job(trial: Trial) -> None:
+def hosts_file(path: Path, *hosts: Host) -> Path:
+    """Put the file of hosts that a deploy writes."""
+    path.write_text(json.dumps([asdict(host) for host in hosts]))
+    return path
+
+
+def test_tags_of_a_host_that_came_since_are_known(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Host("late", ("gpu",), 1)
+    file = hosts_file(tmp_path / "engines.json", NEAR, FAR, late)
+    monkeypatch.setattr(values_module, "ENGINES", file)
+
+    async def attempt(_: Jobs, __: Coordinator, asker: Callable[[], Asker]) -> None:
+        assert await asker().ask({"jobs": [{"job": "b", "tags": ["gpu"]}]}) == {}
+
+    assert trial(attempt).told == []
+
+
+def test_tags_that_no_host_has_are_refused_before_any_job(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = hosts_file(tmp_path / "engines.json", NEAR, FAR)
+    monkeypatch.setattr(values_module, "ENGINES", file)
+
     async def attempt(_: Jobs, __: Coordinator, asker: Callable[[], Asker]) -> None:
         wanted = [{"job": "a", "tags": ["big"]}, {"job": "b", "tags": ["gpu"]}]
         assert "no host has the label gpu" in (await asker().ask({"jobs": wanted}))["refused"]

@@ -5,7 +5,7 @@ A pipeline's process asks for each job's slot over a Unix socket, in lines of JS
     it says   {"pipeline", "project", "user", "job", "tags"}
     answers   {"waits": for what}         if there is no slot at once
               {"number", "host", "cores", "helper"}   now it has one
-              {"lost": why}               the host is gone, and the slot with it
+              {"lost": why}               the host is gone and the slot with it, or none fits now
     it says   {"cleared": true}           nothing of the job is left
 
 and holds the slot as long as the connection is open, so that it is freed whatever dies.
@@ -18,6 +18,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -25,8 +26,8 @@ from typing import Any
 
 from dap_pipelines import state
 from dap_pipelines.engine import Engine, EngineError, labels
-from dap_pipelines.slots import Slots, Wish
-from dap_pipelines.values import QUEUE, RUN, STATE, Values
+from dap_pipelines.slots import Slots, Wish, misfit
+from dap_pipelines.values import QUEUE, RUN, STATE, Host, Values
 
 # A host is gone when it has answered none of its pings so long, which is known within 30 s.
 PING_SECONDS = 4
@@ -46,6 +47,7 @@ class Known:
     """
 
     engine: Engine
+    host: Host
     status: str = "unknown"
     since: float = field(default_factory=time.time)
     reason: str = ""
@@ -58,7 +60,7 @@ class Coordinator:
 
     def __init__(self, values: Values) -> None:
         self.slots = Slots(values.engines)
-        self.hosts = {host.name: Known(Engine(host)) for host in values.engines}
+        self.hosts = {host.name: Known(Engine(host), host) for host in values.engines}
         self.extra: dict[str, Any] = {"pipelines": {"most": 0, "under_way": 0, "waiting": []}}
         self._platform = values.platform
         self._numbers = count(1)
@@ -128,6 +130,8 @@ class Coordinator:
         self._grant()
 
     def _grant(self) -> None:
+        for name in self.slots.forget():
+            self._forget(name)
         for wish, host in self.slots.grant():
             known = self.hosts[host.name]
             self._started[wish] = time.time()
@@ -147,7 +151,7 @@ class Coordinator:
     async def _watch(self, known: Known) -> None:
         """Ask a host again and again whether it is there."""
         answered = time.monotonic()
-        while True:
+        while self.hosts.get(known.engine.name) is known:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await known.engine.ask("GET", "/_ping")
@@ -174,6 +178,30 @@ class Coordinator:
         left = f"; removed {removed} objects of lost pipelines" if removed else ""
         log.info("host %s: up%s", engine.name, left)
         self._grant()
+
+    def change(self, hosts: Iterable[Host]) -> None:
+        """Take the hosts of now: new ones are watched, old ones end the jobs that they have."""
+        now = {host.name: host for host in hosts}
+        for name, host in now.items():
+            known = self.hosts.get(name)
+            if known is None:
+                continue
+            if (known.host.address, known.host.port) != (host.address, host.port):
+                known.reason = "it has another address"
+                self._lose(known)
+                self._forget(name)
+        self.slots.change(now.values())
+        for name in now.keys() - self.hosts.keys():
+            self.hosts[name] = Known(Engine(now[name]), now[name])
+            self._keep(self._watch(self.hosts[name]))
+        for wish in list(self.slots.waiting):
+            if reason := misfit(now.values(), wish.job, wish.tags):
+                _say(self._writers[wish], {"lost": reason})
+        self._grant()
+
+    def _forget(self, name: str) -> None:
+        log.info("host %s: left", name)
+        del self.hosts[name]
 
     def _lose(self, known: Known) -> None:
         name = known.engine.name

@@ -65,7 +65,6 @@ class Jobs:
         self._values = values
         self._watcher = watcher
         self._policy = policy
-        self._hosts = {host.name: host for host in values.engines}
         self._server: asyncio.AbstractServer | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._uid = -1
@@ -108,10 +107,20 @@ class Jobs:
 
     def _check(self, jobs: list[dict[str, Any]]) -> dict[str, Any]:
         for job, tags in map(_named, jobs):
-            if reason := misfit(self._values.engines, job, tags):
+            if reason := self._misfit(job, tags):
                 self._watcher.refused(reason)
                 return {"refused": reason}
         return {}
+
+    def _misfit(self, job: str, tags: list[str]) -> str:
+        if misfit(self._values.engines, job, tags):
+            self._values = self._values.renewed()  # hosts may have come since
+        return misfit(self._values.engines, job, tags)
+
+    def _host(self, name: str) -> Host:
+        if all(host.name != name for host in self._values.engines):
+            self._values = self._values.renewed()
+        return next(host for host in self._values.engines if host.name == name)
 
     async def _attempt(
         self,
@@ -121,7 +130,7 @@ class Jobs:
     ) -> None:
         """Give a job a slot for one attempt, which ends when it says so or is gone."""
         job, tags = asked
-        if reason := misfit(self._values.engines, job, tags):
+        if reason := self._misfit(job, tags):
             raise ValueError(reason)
         channel = await connect(COORDINATOR)
         try:
@@ -132,6 +141,8 @@ class Jobs:
             while "number" not in (slot := await _first(channel, ended)):
                 if not slot:
                     return
+                if "lost" in slot:
+                    raise ValueError(slot["lost"])
                 self._watcher.waits(job, slot["waits"])
             await self._run(job, slot, channel, ended, writer)
         finally:
@@ -145,7 +156,7 @@ class Jobs:
         ended: asyncio.Future[bytes],
         writer: asyncio.StreamWriter,
     ) -> None:
-        host = self._hosts[slot["host"]]
+        host = self._host(slot["host"])
         engine = self.engines.setdefault(host.name, Engine(host))
         labels = {
             "dap.pipeline": str(self._pipeline.id),

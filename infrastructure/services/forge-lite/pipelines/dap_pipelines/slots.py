@@ -100,13 +100,30 @@ class Slots:
     def __init__(self, hosts: Iterable[Host]) -> None:
         self.hosts = {host.name: host for host in hosts}
         self.up: set[str] = set()
+        self.leaving: set[str] = set()
         self.waiting: list[Wish] = []
         self.running: dict[Wish, Host] = {}
         self._turns = Turns()
 
     def free(self, host: Host) -> int:
         """Return the number of slots that a host has left."""
-        return host.slots - sum(taken is host for taken in self.running.values())
+        return host.slots - sum(taken.name == host.name for taken in self.running.values())
+
+    def change(self, hosts: Iterable[Host]) -> None:
+        """Take the hosts of now: one that is none of them gets no more jobs."""
+        now = {host.name: host for host in hosts}
+        self.leaving = self.hosts.keys() - now.keys()
+        self.hosts |= now
+
+    def forget(self) -> set[str]:
+        """Forget hosts that are leaving and have no job left; return their names."""
+        busy = {host.name for host in self.running.values()}
+        gone = self.leaving - busy
+        for name in gone:
+            del self.hosts[name]
+        self.leaving -= gone
+        self.up -= gone
+        return gone
 
     def in_turn(self) -> list[Wish]:
         """Return the jobs that wait in the order in which they would come."""
@@ -124,7 +141,8 @@ class Slots:
         return given
 
     def _next(self) -> tuple[Wish, Host] | None:
-        free = [h for h in self.hosts.values() if h.name in self.up and self.free(h) > 0]
+        ready = self.up - self.leaving
+        free = [h for h in self.hosts.values() if h.name in ready and self.free(h) > 0]
         if not free:
             return None
         for wish in self.in_turn():
@@ -153,11 +171,12 @@ class Slots:
 
     def reason(self, wish: Wish) -> str:
         """Return what a job waits for, in words."""
-        fitting = [host for host in self.hosts.values() if host.fits(wish.tags)]
+        staying = [host for host in self.hosts.values() if host.name not in self.leaving]
+        fitting = [host for host in staying if host.fits(wish.tags)]
         there = [host for host in fitting if host.name in self.up]
         if not there:
             return f"{' and '.join(host.name for host in fitting)} to be back"
-        if len(there) == len(self.hosts):
+        if len(there) == len(staying):
             return "a free slot"
         return f"a free slot of {' or '.join(host.name for host in there)}"
 

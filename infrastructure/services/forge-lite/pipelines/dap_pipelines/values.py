@@ -18,6 +18,8 @@ BUILDS = Path("/builds")
 QUEUE = "queue.json"
 ENGINE_SOCKET = "/var/run/docker.sock"
 CONFIG = Path("/etc/forge/pipelines.json")
+# Replaced while the worker runs, when hosts come, change or go.
+ENGINES = Path("/etc/forge/hosts/engines.json")
 SECRETS = Path("/run/secrets/variables.json")
 # What this host shows to others, and the authority of all of them.
 HOST_CERTIFICATE = "/run/secrets/engine-certificate"
@@ -78,6 +80,10 @@ class Values:
     default_image: str
     job: JobLimits
 
+    def renewed(self) -> Values:
+        """Return them with the hosts that there are now."""
+        return replace(self, engines=read_engines(ENGINES))
+
     def limits(self, host: Host, cores: int) -> JobLimits:
         """Return what a container of a job may take on a host of so many CPUs."""
         return replace(self.job, cpus=min(host.slots, cores), gpus=host.gpus)
@@ -108,7 +114,17 @@ class Given:
     lock: dict[str, str]
 
 
-def read_values(path: Path = CONFIG) -> Values:
+def read_engines(path: Path = ENGINES) -> tuple[Host, ...]:
+    """Return the hosts that run jobs.
+
+    Raises:
+        OSError, ValueError, TypeError: the file is missing or not what the platform renders.
+    """
+    hosts: list[dict[str, Any]] = json.loads(path.read_text())
+    return tuple(Host(**{**host, "labels": tuple(host["labels"])}) for host in hosts)
+
+
+def read_values(path: Path = CONFIG, engines: Path = ENGINES) -> Values:
     """Return the rendered values.
 
     Raises:
@@ -120,9 +136,7 @@ def read_values(path: Path = CONFIG) -> Values:
             **data,
             "projects": tuple(data["projects"]),
             "url": data["url"].rstrip("/"),
-            "engines": tuple(
-                Host(**{**host, "labels": tuple(host["labels"])}) for host in data["engines"]
-            ),
+            "engines": read_engines(engines),
             "job": JobLimits(cpus=0, **data["job"]),
         }
     )

@@ -21,7 +21,7 @@ from dap_pipelines.policy import BUILDER_UID
 from dap_pipelines.run import abandon
 from dap_pipelines.slots import Turns, most_at_once
 from dap_pipelines.state import FINAL, Pipeline, load, pipelines, write
-from dap_pipelines.values import BUILDS, RUN, SPOOL, STATE, WORK, Values
+from dap_pipelines.values import BUILDS, ENGINES, RUN, SPOOL, STATE, WORK, Values
 
 ATTEMPT = (sys.executable, "-m", "dap_pipelines", "run")
 # Looks without being told, should the kernel lose an event.
@@ -62,6 +62,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         observer = Observer()
         observer.schedule(_Wake(lambda: loop.call_soon_threadsafe(self._wake.set)), str(SPOOL))
+        changed = _Wake(lambda: loop.call_soon_threadsafe(self._change_hosts))
+        observer.schedule(changed, str(ENGINES.parent))
         observer.start()
         (RUN / "ready").touch()
         while True:
@@ -89,6 +91,17 @@ class Worker:
                 pipeline.end("crashed", "its runner was lost")
             elif pipeline.status not in FINAL:
                 self._waiting.append(Waiting(pipeline))
+
+    def _change_hosts(self) -> None:
+        """Go on with the hosts that a deploy has put in the place of those before."""
+        try:
+            self._values = self._values.renewed()
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("%s: can't be read: %s", ENGINES, error)
+            return
+        self._most = most_at_once(sum(host.slots for host in self._values.engines))
+        self._coordinator.change(self._values.engines)
+        self._start()
 
     def _work(self) -> None:
         for suffix, take in (("run", self._run), ("cancel", self._cancel)):
@@ -188,7 +201,7 @@ class Worker:
 
 
 class _Wake:
-    """Wakes the worker for every file that is moved into the spool."""
+    """Wakes the worker for every file that is moved to where it looks."""
 
     def __init__(self, wake: Any) -> None:
         self._wake = wake
