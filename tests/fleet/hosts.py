@@ -189,7 +189,8 @@ class FreshHost:
         """Give its sshd other host keys, as a machine put in its place would have."""
         self.container.put_archive("/", archive(self.fleet.host_keys(self.name)))
         # Nor would it know the sessions that are open.
-        self.execute("sh", "-c", "systemctl stop ssh && pkill -x sshd; systemctl start ssh")
+        self.execute("systemctl", "stop", "ssh.service", "session-*.scope")
+        self.execute("systemctl", "start", "ssh.service")
 
     def execute(self, *command: str) -> str:
         """Run a command as root at its console; what it printed.
