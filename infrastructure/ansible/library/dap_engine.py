@@ -9,7 +9,15 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dap_host import CommandError, output, run, tail, write_atomically
+from ansible.module_utils.dap_host import (
+    APT,
+    QUIET,
+    CommandError,
+    output,
+    run,
+    tail,
+    write_atomically,
+)
 from ansible.module_utils.dap_machine import MachineError, apt_sources
 
 DOCUMENTATION = """
@@ -46,16 +54,6 @@ Package: {PINNED}
 Pin: release n=trixie
 Pin-Priority: 990
 """
-APT = [
-    "apt-get",
-    "-q",
-    "-y",
-    "-o",
-    "DPkg::Lock::Timeout=300",
-    "-o",
-    "Dpkg::Options::=--force-confold",
-]
-QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 STARTUP_S = 60
 
 

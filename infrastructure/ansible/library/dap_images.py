@@ -21,7 +21,9 @@ from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dap_host import (
+    APT,
     CLIENT_ENVIRONMENT,
+    QUIET,
     CommandError,
     run,
     tail,
@@ -66,15 +68,6 @@ MISSING = re.compile(r"No such (?:image|object): (\S+)")
 REVISION = "org.opencontainers.image.revision"
 FOLLOW_S = 2.0  # how long one call of `follow` waits for news
 PULL_S = 600
-APT_INSTALL = [
-    "apt-get",
-    "-q",
-    "-y",
-    "-o",
-    "DPkg::Lock::Timeout=300",
-    "install",
-    "--no-install-recommends",
-]
 
 
 def missing_images(references: list[str]) -> list[str]:
@@ -249,9 +242,9 @@ def bootstrap(tree: Path, reference: str, mirror: str) -> None:
     if shutil.which("mmdebstrap") is None:
         say("installing mmdebstrap")
         stream(
-            [*APT_INSTALL, "mmdebstrap", "debian-archive-keyring"],
+            [*APT, "install", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"],
             tree,
-            {"DEBIAN_FRONTEND": "noninteractive"},
+            QUIET,
         )
     archive = tree / ".build" / "base.tar"
     lines = [source.line() for source in sources]

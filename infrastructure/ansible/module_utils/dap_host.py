@@ -10,6 +10,17 @@ from typing import Any
 
 # Docker's client must not read a person's configuration: a deploy looks the same for everybody.
 CLIENT_ENVIRONMENT = {"DOCKER_CLI_HINTS": "false", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+# How packages are installed where nobody answers questions.
+APT = [
+    "apt-get",
+    "-q",
+    "-y",
+    "-o",
+    "DPkg::Lock::Timeout=300",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+]
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 OWNER = "owner"
 MAY_STOP = "dap.may-stop"  # label: with exit status 0 the container is stopped as somebody wanted
 

@@ -116,17 +116,22 @@ def trial(tmp_path: Path) -> Callable[..., None]:
                 for each in holders:
                     each.writer.close()
                     await each.writer.wait_closed()
-                others = asyncio.all_tasks() - {asyncio.current_task()}
-                for task in others:
-                    task.cancel()
-                await asyncio.wait(others)
-                # What they had open is closed in the loop's next rounds.
-                for _ in range(3):
-                    await asyncio.sleep(0)
+                await end_all()
 
         asyncio.run(all_of_it())
 
     return run
+
+
+async def end_all() -> None:
+    """End all other tasks, and close what they had open."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others)
+    # That is done in the loop's next rounds.
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -22,7 +22,7 @@ from dap_pipelines.policy import Policy
 from dap_pipelines.state import Pipeline
 from dap_pipelines.values import Host, JobLimits
 
-from tests.unit.forge_lite.test_coordinator import values
+from tests.unit.forge_lite.test_coordinator import end_all, values
 
 NEAR, FAR = Host("near", (), 1), Host("far", ("big",), 1)
 PIPELINE = Pipeline(7, "analysis", "refs/heads/main", "0" * 40, "", "ada", 0)
@@ -178,13 +178,7 @@ def trial(tmp_path: Path, dockers: dict[str, Docker]) -> Trial:
                         each.writer.close()
                         await each.writer.wait_closed()
                 await served.close()
-                others = asyncio.all_tasks() - {asyncio.current_task()}
-                for task in others:
-                    task.cancel()
-                await asyncio.wait(others)
-                # What they had open is closed in the loop's next rounds.
-                for _ in range(3):
-                    await asyncio.sleep(0)
+                await end_all()
 
         asyncio.run(go())
         return watcher

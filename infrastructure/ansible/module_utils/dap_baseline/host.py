@@ -12,18 +12,8 @@ from typing import Any
 
 from ansible.module_utils.dap_baseline.change import Change
 from ansible.module_utils.dap_baseline.state import State
-from ansible.module_utils.dap_host import output, run
+from ansible.module_utils.dap_host import APT, QUIET, output, run
 
-APT = [
-    "apt-get",
-    "-q",
-    "-y",
-    "-o",
-    "DPkg::Lock::Timeout=300",
-    "-o",
-    "Dpkg::Options::=--force-confold",
-]
-QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 # Whatever a part may ask about, so that one question answers for all.
 PACKAGES = (
     *("unattended-upgrades", "nftables", "logrotate", "openssh-server", "openssh-client"),
