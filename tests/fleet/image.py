@@ -25,7 +25,7 @@ ACCOUNT, UID = "ops", 1000
 # What would reach beyond the container: devices, and settings of the kernel that all share.
 MASKED = (
     *("systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket"),
-    *("systemd-udev-trigger.service", "systemd-sysctl.service", "systemd-modules-load.service"),
+    *("systemd-udev-trigger.service", "systemd-modules-load.service"),
     *("systemd-remount-fs.service", "sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
     *("getty.target", "console-getty.service", "networking.service"),
 )
@@ -39,7 +39,7 @@ RUN update-ca-certificates \\
     && echo '{ACCOUNT} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{ACCOUNT} \\
     && chmod 0440 /etc/sudoers.d/{ACCOUNT} \\
     && systemctl mask {" ".join(MASKED)} \\
-    && rm -f /etc/ssh/ssh_host_* /etc/machine-id /usr/sbin/policy-rc.d \\
+    && rm -f /etc/ssh/ssh_host_* /etc/machine-id /usr/sbin/policy-rc.d /usr/lib/sysctl.d/*.conf \\
     && mkdir -p /run/sshd \\
     && touch /etc/machine-id
 ENV container=docker

@@ -179,6 +179,29 @@ def test_what_a_dead_holder_left_goes_before_its_slot_is_given_away(
     trial((ONE,), attempt)
 
 
+def test_a_host_that_was_away_for_a_moment_gets_no_job_before_it_is_cleared(
+    trial: Callable[..., None], engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "GONE_SECONDS", 5)
+
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: made.slots.up)
+        first = await holder().ask()
+        assert (await first.hear())["host"] == "far"
+        engines.cleared.clear()
+        engines.down.add("far")
+        first.writer.transport.abort()
+        second = await holder().ask()
+        assert await second.hear() == {"waits": "a free slot"}
+        await asyncio.sleep(0.1)
+        assert made.slots.waiting
+        engines.down.discard("far")
+        assert (await second.hear())["host"] == "far"
+        assert [name for name, labels in engines.cleared if "dap.slot=1" in labels] == ["far"]
+
+    trial((FAR,), attempt)
+
+
 def test_a_host_that_is_gone_loses_its_jobs_and_is_taken_in_again_cleared(
     trial: Callable[..., None], engines: Engines, tmp_path: Path
 ) -> None:

@@ -118,16 +118,25 @@ class Coordinator:
         """Free a slot, after nothing of the job is left on its host."""
         host = self.slots.running.get(wish)
         if host is not None and not cleared:
-            mine = [*labels(self._platform, wish.pipeline), f"dap.slot={wish.number}"]
-            try:
-                await self.hosts[host.name].engine.clear(mine)
-            except (OSError, EngineError) as error:
-                log.warning("job %s of pipeline %d: not cleared away on %s: %s",
-                            wish.job, wish.pipeline, host.name, error)  # fmt: skip
+            await self._clear(wish, self.hosts[host.name])
         self.slots.drop(wish)
         self._writers.pop(wish, None)
         self._started.pop(wish, None)
         self._grant()
+
+    async def _clear(self, wish: Wish, known: Known) -> None:
+        """Clear away what a job left, as soon as its host answers; one that is gone has time."""
+        mine = [*labels(self._platform, wish.pipeline), f"dap.slot={wish.number}"]
+        end = time.monotonic() + 2 * GONE_SECONDS
+        while wish in self.slots.running and time.monotonic() < end:
+            try:
+                await known.engine.clear(mine)
+            except (OSError, EngineError) as error:
+                log.warning("job %s of pipeline %d: not cleared away on %s: %s",
+                            wish.job, wish.pipeline, known.engine.name, error)  # fmt: skip
+            else:
+                return
+            await asyncio.sleep(PING_SECONDS)
 
     def _grant(self) -> None:
         for name in self.slots.forget():
