@@ -59,11 +59,14 @@ class FileChecks:
         for index, name in enumerate(names):
             self._certificates(("packages", "extra_ca", index), name)
 
-    def ssh_keys(self, hosts: list[dict[str, Any]]) -> None:
-        """Check the private keys that `hosts` name."""
+    def ssh_keys(self, hosts: list[Any]) -> None:
+        """Check the private keys that `hosts` name, which may be wrong otherwise."""
         for index, host in enumerate(hosts):
-            if host["key"]:
-                self._read(("hosts", index, "key"), host["key"])
+            if not isinstance(host, dict) or host.get("address", "localhost") == "localhost":
+                continue
+            key = host.get("key")
+            if isinstance(key, str) and key:
+                self._read(("hosts", index, "key"), key)
 
     def tls(self, certificate: str, key: str, domain: str, extra_ca: list[str]) -> None:
         """Check the server's certificate: for `domain` and below it, fits its key, is accepted.

@@ -66,7 +66,7 @@ def load(file: FilePath, renamed: Mapping[str, str] = RENAMED) -> Settings:
     if ("tls",) not in wrong and ("domain",) not in wrong and tls["certificate"]:
         files.tls(tls["certificate"], tls["key"], data["domain"], extra_ca)
     files.extra_ca(extra_ca)
-    files.ssh_keys([] if ("hosts",) in wrong else data["hosts"])
+    files.ssh_keys(data["hosts"] if isinstance(data["hosts"], list) else [])
     problems += files.problems
     if problems or settings is None:
         raise refusal(problems)

@@ -503,3 +503,8 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be read"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("hosts", ["[{name: 7}]", "[7]", "7", "{}"])
+def test_a_host_that_is_wrong_otherwise_is_told_and_no_more(refused: Refused, hosts: str) -> None:
+    assert refused(f"hosts: {hosts}")
