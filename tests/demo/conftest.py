@@ -140,8 +140,9 @@ def platform(pytestconfig: pytest.Config) -> Iterator[Platform]:
 
 @pytest.fixture
 def ports(platform: Platform) -> list[int]:
-    """Ports of the platform's address that nothing uses."""
-    held = [socket.create_server((platform.project.address, 0)) for _ in range(5)]
+    """Ports of the platform's address that nothing uses, as many as the settings have."""
+    wanted = platform.plan["settings"]["ports"]
+    held = [socket.create_server((platform.project.address, 0)) for _ in wanted]
     numbers = [each.getsockname()[1] for each in held]
     for each in held:
         each.close()
