@@ -1,6 +1,6 @@
 # The distribution's commands. A generated project has its own Makefile (template/Makefile).
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint bench docs clean
+.PHONY: help demo test test-fleet test-unit lint bench docs clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, the tools in .venv start in half the time, whatever the account's own habit is.
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,8 +14,11 @@ help: ## list these commands
 demo: ## a platform on this machine in build/demo, the example pushed, its pipeline awaited
 	@$(TOOLS) && $(PYTHON) -m demo
 
-test: ## all tests; they deploy the demo and remove it with its data at the end (KEEP: DAP_KEEP=1)
-	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadscope tests
+test: ## all tests but test-fleet; they deploy the demo and remove it with its data at the end (KEEP: DAP_KEEP=1)
+	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadscope -m 'not fleet' tests
+
+test-fleet: ## a platform on three fresh hosts, and what happens to hosts; a quarter of an hour
+	@$(TOOLS) && $(PYTHON) -m pytest -m fleet tests/fleet
 
 test-unit: ## the tests that need no Docker; seconds
 	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests/unit tests/template

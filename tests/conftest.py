@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent
 DEMO = HERE / "demo"
 FLEET = HERE / "fleet"
 FAULTS = DEMO / "faults"  # leave the platform well, but with a past
+BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
 LAST = DEMO / "test_destroy.py"  # removes the platform
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
@@ -39,6 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(DEMO) or item.path.is_relative_to(FLEET):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
+        if item.path.is_relative_to(FLEET) and not item.path.is_relative_to(BASELINE):
+            item.add_marker(pytest.mark.fleet)
     items.sort(key=rank)
 
 
