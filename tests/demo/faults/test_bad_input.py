@@ -49,7 +49,7 @@ SETTINGS: dict[str, Case] = {
     "project of an unknown member": (
         "members: []", "members: [nobody]", (": projects[0].members[0]: is no user",),
     ),
-    "no slots": ("slots: 2", "slots: 0", (": hosts[0].slots: ",)),
+    "fewer slots than none": ("slots: 2", "slots: -1", (": hosts[0].slots: ",)),
     "unknown environment": (
         "environment: python", "environment: pyhton", (": workspaces[0].environment: ",),
     ),
