@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -25,7 +26,7 @@ DELAY_MS, LOSS_PERCENT = 200, 5
 BASE = "$DAP_ENVIRONMENT_BASE"
 # Logs a metric each second; MLflow's client has to retry what does not get through.
 LOGGING = (
-    'python -c "import mlflow, time\n'
+    'python -c "import mlflow, threading, time\n'
     f"mlflow.set_experiment('{REPOSITORY}')\n"
     "with mlflow.start_run(run_name='{name}'):\n"
     "    end = time.monotonic() + {seconds}\n"
@@ -149,6 +150,7 @@ def test_a_runner_host_is_cut_off_from_mlflow(platform: FleetPlatform, clone: Cl
     await_result("first metrics", lambda: run_called(platform, name), 90)
     port = platform.plan["settings"]["ports"]["https"]
     with cut(r1, platform.hub, port):
+        assert job_runs(clone, number, "log"), "the cut comes while it logs"
         over = time.monotonic() + CUT_S
         await_result("the end of the cut", lambda: time.monotonic() > over or None, CUT_S + 5, 1)
     pipeline = clone.ended(number, 300)
@@ -165,6 +167,7 @@ def test_a_runner_host_is_cut_off_from_mlflow(platform: FleetPlatform, clone: Cl
     else:
         assert job["status"] == "failed", pipeline
         assert run["info"]["status"] != "FINISHED"
+        assert re.search("Max retries|timed out|Connection", clone.log(number, job))
     keep(
         6,
         f"a runner host is cut off from MLflow for {CUT_S} s while its job logs",
