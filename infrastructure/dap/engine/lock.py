@@ -6,10 +6,11 @@ import fcntl
 import getpass
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -58,6 +59,7 @@ def _take(file: IO[str], tell: Callable[[str], None]) -> None:
         if not told:
             tell("waiting for the end of a deploy that was killed")
             told = True
+        _end_idle(Path(file.name))
         time.sleep(_INTERVAL_S)
 
 
@@ -67,6 +69,40 @@ def _locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _end_idle(lock: Path) -> None:
+    """End processes of a killed deploy that do nothing on a host any more.
+
+    With several hosts they wait for ever: nobody reads what they answer, and each keeps the pipe
+    for it open to the others. One that is at work on a host has a child that does it.
+    """
+    processes = [int(each.name) for each in Path("/proc").glob("[0-9]*")]
+    parents = {_stat(pid)[1] for pid in processes}
+    for pid in processes:
+        if pid not in parents and _is_left(pid, lock):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _is_left(pid: int, lock: Path) -> bool:
+    place = Path("/proc", str(pid))
+    try:
+        if b"ansible-playbook" not in (place / "cmdline").read_bytes():
+            return False
+        return any(each.readlink() == lock.resolve() for each in (place / "fd").iterdir())
+    except OSError:  # it has ended, or is somebody else's
+        return False
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """Return state and parent of a process; of one that has ended, dead and none."""
+    try:
+        text = Path("/proc", str(pid), "stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "X", 0
+    state, parent = text.rpartition(")")[2].split()[:2]
+    return state, int(parent)
 
 
 def _me() -> dict[str, str]:
@@ -93,9 +129,6 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         pass
     # A killed process stands in the list until its parent has asked for its end; that may be never.
-    processes = Path("/proc")
-    try:
-        stat = (processes / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return not (processes / "self").exists()  # a system without /proc
-    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+    if not Path("/proc/self").exists():
+        return True
+    return _stat(pid)[0] not in {"Z", "X"}

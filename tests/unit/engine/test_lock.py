@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 from dap.engine.lock import hold
 from dap.errors import DapError
+
+from tests.paths import ROOT
 
 
 def _hold(path: Path, held: Event, release: Event) -> None:
@@ -71,3 +76,36 @@ def test_waits_for_what_a_killed_deploy_left(
 
     with hold(path, tell):
         assert told == ["waiting for the end of a deploy that was killed"]
+
+
+IDLE = """\
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from dap.engine.lock import hold
+import os, signal
+with hold(Path(sys.argv[1]), print) as lock:
+    if not os.fork():
+        os.set_inheritable(lock, True)
+        idle = "import signal; print(flush=True); signal.pause()"
+        works = "import subprocess as s; p = s.Popen(['sleep', '3']); print(flush=True); p.wait()"
+        program = works if sys.argv[3] else idle
+        os.execv(sys.executable, ["ansible-playbook", "-c", program])
+    sys.stdin.read(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("work", ["", "works"])
+def test_what_a_killed_deploy_left_is_ended_unless_it_is_at_work(tmp_path: Path, work: str) -> None:
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", IDLE, str(path), str(ROOT / "infrastructure"), work]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"\n"  # the child says that it is there
+    began = time.monotonic()
+    with hold(path, lambda _: None):
+        took = time.monotonic() - began
+    # What works is waited for; what has nothing to do would stay for ever.
+    assert (took > 1) is bool(work)
