@@ -1,6 +1,7 @@
 """Pipelines that end badly, and jobs that want more than is theirs."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,6 +30,7 @@ class Branch:
         self.platform = platform
         self.path = path
         self.ssh = ["ssh", *platform.project.ssh_options]
+        self.pipelines: list[int] = []
         self.git("init", "--quiet", "--initial-branch", path.name)
 
     def git(self, *arguments: str) -> str:
@@ -64,7 +66,15 @@ class Branch:
         answer = self.git("push", remote, f"HEAD:{self.path.name}")
         asked = ASKED.search(answer)
         assert asked, answer
-        return int(asked[1])
+        self.pipelines.append(int(asked[1]))
+        return self.pipelines[-1]
+
+    def end(self) -> None:
+        """Cancel what has not ended: it would keep the slots from the tests that follow."""
+        for number in self.pipelines:
+            if self.state(number).get("status") not in PIPELINE_ENDS:
+                self.ask("pipeline", "cancel", str(number))
+                self.until(number, PIPELINE_ENDS)
 
     def ask(self, *words: str) -> str:
         """Say something to the forge over SSH; what it answered."""
@@ -72,12 +82,17 @@ class Branch:
         command = [*self.ssh, "-p", port, host, *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
+    def state(self, number: int) -> dict[str, Any]:
+        """What is known of a pipeline; nothing before it has begun."""
+        answer = self.platform.admin.pipeline(REPOSITORY, number)
+        found: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+        return found
+
     def until(self, number: int, states: set[str]) -> dict[str, Any]:
         """Wait for a pipeline to be in one of these states; what is known of it then."""
 
         def look() -> dict[str, Any] | None:
-            answer = self.platform.admin.pipeline(REPOSITORY, number)
-            found: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+            found = self.state(number)
             return found if found.get("status") in states else None
 
         return await_result(f"pipeline {number} in {states}", look, 60)
@@ -106,10 +121,29 @@ class Branch:
 
 
 @pytest.fixture
-def branch(platform: Platform, tmp_path: Path, request: pytest.FixtureRequest) -> Branch:
+def branch(platform: Platform, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Branch]:
     path = tmp_path / f"{request.node.name.replace('_', '-')}-{uuid4().hex[:8]}"
     path.mkdir()
-    return Branch(platform, path)
+    made = Branch(platform, path)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def idle(platform: Platform) -> None:
+    """Wait until no job is left of the tests before."""
+    seen: dict[str, Any] = {}
+
+    def look() -> bool | None:
+        seen.update(platform.admin.queue())
+        busy = [host for host in seen["hosts"] if host["running"] or host["status"] != "up"]
+        return None if busy or seen["waiting"] else True
+
+    try:
+        await_result("slots that are all free", look, 180)
+    except TimeoutError as error:
+        error.add_note(str(seen))
+        raise
 
 
 def test_a_canceled_pipeline_says_so_and_leaves_nothing(branch: Branch) -> None:
@@ -126,6 +160,7 @@ busy: {parallel: COUNT, script: [sleep 300]}
 """
 
 
+@pytest.mark.usefixtures("idle")
 def test_who_waits_sees_for_what_and_behind_whom(branch: Branch) -> None:
     host = branch.platform.plan["settings"]["hosts"][0]
     slots = int(host["slots"])
@@ -137,7 +172,11 @@ def test_who_waits_sees_for_what_and_behind_whom(branch: Branch) -> None:
         busy = f"host {host['name']}: {slots} of {slots} slots busy"
         return lines if waits and busy in lines else None
 
-    lines = await_result("a job that waits", listed, 60)
+    try:
+        lines = await_result("a job that waits", listed, 60)
+    except TimeoutError as error:
+        error.add_note(branch.ask("pipeline", "list"))
+        raise
     jobs = [line.split()[0] for line in lines if f"#{number} busy: [" in line]
     assert sorted(jobs) == sorted([f"#{number}"] * slots + ["1"]), lines
     queue = branch.platform.admin.queue()

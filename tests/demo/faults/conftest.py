@@ -33,8 +33,10 @@ def chance() -> random.Random:
 
 
 @pytest.fixture
-def branch(platform: Platform, tmp_path: Path) -> Branch:
+def branch(platform: Platform, tmp_path: Path) -> Iterator[Branch]:
     """A repository whose branch is pushed to the demo's project."""
     path = tmp_path / f"fault-{uuid4().hex[:8]}"
     path.mkdir()
-    return Branch(platform, path)
+    made = Branch(platform, path)
+    yield made
+    made.end()

@@ -14,6 +14,7 @@ import pytest
 
 from demo.access import Access, await_result
 from demo.project import REPOSITORY
+from tests import engine
 from tests.demo.conftest import Platform, privileged
 from tests.demo.faults.ledger import project_connection
 from tests.demo.faults.record import FULL, keep
@@ -118,9 +119,17 @@ def engine_process() -> int:
     return int(privileged("cat", "/var/run/docker.pid").strip())
 
 
-def test_the_engine_restarts(platform: Platform) -> None:
+@pytest.fixture
+def engine_alone() -> Iterator[None]:
+    """Have no other test here use the engine."""
     if not FULL and not os.environ.get("CI"):
         pytest.skip("restarts this machine's Docker engine: only with CI=1 or DAP_FAULTS=full")
+    with engine.to_oneself():
+        yield
+
+
+@pytest.mark.usefixtures("engine_alone")
+def test_the_engine_restarts(platform: Platform) -> None:
     if others(platform):
         pytest.skip(f"would stop what is not this platform's: {', '.join(others(platform))}")
     before, started = data(platform), platform.started()

@@ -78,5 +78,6 @@ def branch(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iter
     path.mkdir()
     made = Branch(platform, path)
     yield made
+    made.end()
     port, domain = platform.project.ssh_port, platform.domain
     made.git("push", "--delete", f"ssh://git@git.{domain}:{port}/{REPOSITORY}", path.name)
