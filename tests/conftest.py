@@ -14,7 +14,8 @@ BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
 LAST = DEMO / "test_destroy.py"  # removes the platform
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
-# many tests share come after the demo, on the same worker.
+# many tests share come after the demo, on the same worker. The baseline's hosts come last on the
+# other one: on a new machine the demo first builds all its images.
 GROUPS = {
     "baseline": ("tests/fleet/baseline/",),
     "platforms": ("tests/demo/", "tests/fleet/"),
@@ -30,12 +31,13 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Give xdist the way to share out the tests."""
+    """Give xdist the way to share out the tests: in their order, which is not that of their number."""
+    config.option.loadscopereorder = False
     return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what deploys a platform, and put it last."""
+    """Mark what deploys a platform, and put it first: it takes the longest."""
     for item in items:
         if item.path.is_relative_to(DEMO) or item.path.is_relative_to(FLEET):
             item.add_marker(pytest.mark.docker)
@@ -46,11 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def rank(item: pytest.Item) -> int:
-    """Give the item's place: 0 for all that need no platform."""
+    """Give the item's place: 5 for what needs neither platform nor hosts."""
+    if item.path.is_relative_to(BASELINE):
+        return 6
     if item.path.is_relative_to(FLEET):
-        return 5 if item.path == FLEET_FAULTS else 4
+        return 4 if item.path == FLEET_FAULTS else 3
     if not item.path.is_relative_to(DEMO):
-        return 0
+        return 5
     if item.path == LAST:
-        return 3
-    return 2 if item.path.is_relative_to(FAULTS) else 1
+        return 2
+    return 1 if item.path.is_relative_to(FAULTS) else 0

@@ -1,11 +1,10 @@
 """This machine's Docker engine, which a test of one worker restarts while another uses it."""
 
 import fcntl
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import docker
-from docker.errors import DockerException
 
 from demo.access import await_result
 from tests.paths import ROOT
@@ -39,8 +38,7 @@ def _locked(how: int) -> Iterator[None]:
 
 
 def _answers() -> bool | None:
-    try:
-        docker.from_env().close()
-    except DockerException:
+    if shutil.which("docker") is None:
         return None
-    return True
+    asked = subprocess.run(["docker", "version"], capture_output=True, check=False)
+    return True if asked.returncode == 0 else None
