@@ -31,7 +31,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Give xdist the way to share out the tests: in their order, which is not that of their number."""
+    """Give xdist the way to share out the tests: in their own order."""
     config.option.loadscopereorder = False
     return Scheduling(config, log)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dap_pipelines import coordinator
 from dap_pipelines.coordinator import Coordinator
-from dap_pipelines.values import Host, JobLimits, Values
+from dap_pipelines.values import Host, JobLimits, Size, Values
 
 ONE = Host("one", ("big",), 1)
 FAR = Host("far", (), 1, address="10.0.0.9", port=2376)
@@ -58,8 +58,8 @@ class Engines:
             self.engines.cleared.append((self.name, tuple(labels)))
             return 0
 
-        async def cores(self) -> int:
-            return 8
+        async def size(self) -> Size:
+            return Size(8, 2**30)
 
         async def helper(self, platform: str) -> str:
             return f"helper of {platform}"
@@ -146,7 +146,8 @@ def test_a_slot_lasts_as_long_as_its_connection(trial: Callable[..., None]) -> N
         answer = await first.hear()
         if "waits" in answer:
             answer = await first.hear()
-        assert (answer["host"], answer["cores"], answer["helper"]) == ("one", 8, "helper of dap")
+        assert (answer["host"], answer["helper"]) == ("one", "helper of dap")
+        assert answer["size"] == {"cpus": 8, "memory": 2**30}
         second = await holder().ask("bob")
         assert await second.hear() == {"waits": "a free slot"}
         # Whatever it was that died.

@@ -20,7 +20,7 @@ from dap_pipelines.engine import Engine
 from dap_pipelines.jobs import Jobs
 from dap_pipelines.policy import Policy
 from dap_pipelines.state import Pipeline
-from dap_pipelines.values import Host, JobLimits
+from dap_pipelines.values import Host, JobLimits, Size
 
 from tests.unit.forge_lite.test_coordinator import end_all, values
 
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.silent:
             self.connection.close()
             return
-        found: Any = {"NCPU": 4, "Image": "helper", "Volumes": []}
+        found: Any = {"NCPU": 4, "MemTotal": 2**33, "Image": "helper", "Volumes": []}
         if path == "/containers/create":
             number = (
                 f"{self.server.name}-{len(self.server.containers)}".encode().hex().ljust(64, "0")
@@ -152,8 +152,8 @@ Trial = Callable[[Callable[[Jobs, Coordinator, Callable[[], Asker]], Awaitable[N
 def trial(tmp_path: Path, dockers: dict[str, Docker]) -> Trial:
     assert set(dockers) == {"near", "far"}
 
-    def policy(labels: dict[str, str], host: Host, cores: int) -> Policy:
-        assert cores == 4
+    def policy(labels: dict[str, str], host: Host, size: Size) -> Policy:
+        assert size == Size(4, 2**33)
         return Policy(labels, "dap_edge", JobLimits("1g", host.slots, 9))
 
     def run(attempt: Any) -> Watcher:

@@ -4,7 +4,7 @@ A pipeline's process asks for each job's slot over a Unix socket, in lines of JS
 
     it says   {"pipeline", "project", "user", "job", "tags"}
     answers   {"waits": for what}         if there is no slot at once
-              {"number", "host", "cores", "helper"}   now it has one
+              {"number", "host", "size", "helper"}   now it has one
               {"lost": why}               the host is gone and the slot with it, or none fits now
     it says   {"cleared": true}           nothing of the job is left
 
@@ -27,7 +27,7 @@ from typing import Any
 from dap_pipelines import state
 from dap_pipelines.engine import Engine, EngineError, labels
 from dap_pipelines.slots import Slots, Wish, misfit
-from dap_pipelines.values import QUEUE, RUN, STATE, Host, Values
+from dap_pipelines.values import QUEUE, RUN, STATE, Host, Size, Values
 
 # A host is gone when it has answered none of its pings so long, which is known within 30 s.
 PING_SECONDS = 4
@@ -51,7 +51,7 @@ class Known:
     status: str = "unknown"
     since: float = field(default_factory=time.time)
     reason: str = ""
-    cores: int = 0
+    size: Size = field(default_factory=Size)
     helper: str = ""
 
 
@@ -149,7 +149,7 @@ class Coordinator:
                 {
                     "number": wish.number,
                     "host": host.name,
-                    "cores": known.cores,
+                    "size": asdict(known.size),
                     "helper": known.helper,
                 },
             )
@@ -181,7 +181,7 @@ class Coordinator:
         """Take a host in: first goes what lost pipelines left there."""
         engine = known.engine
         removed = await engine.clear(labels(self._platform))
-        known.cores, known.helper = await engine.cores(), await engine.helper(self._platform)
+        known.size, known.helper = await engine.size(), await engine.helper(self._platform)
         known.status, known.since, known.reason = "up", time.time(), ""
         self.slots.up.add(engine.name)
         left = f"; removed {removed} objects of lost pipelines" if removed else ""

@@ -22,6 +22,7 @@ from dap_pipelines.values import (
     HOST_KEY,
     HOSTS_CA,
     Host,
+    Size,
 )
 
 API = "v1.43"
@@ -137,13 +138,14 @@ class Engine:
                 return str(reference)
         return str(found["Id"])
 
-    async def cores(self) -> int:
-        """Return the number of the host's CPUs.
+    async def size(self) -> Size:
+        """Return what the host has.
 
         Raises:
             EngineError, OSError: the engine can't be asked.
         """
-        return int((await self.call("GET", "/info"))["NCPU"])
+        info = await self.call("GET", "/info")
+        return Size(int(info["NCPU"]), int(info["MemTotal"]))
 
     async def helper(self, platform: str) -> str:
         """Return the id of the image that copies artifacts: of what brings us to this engine.

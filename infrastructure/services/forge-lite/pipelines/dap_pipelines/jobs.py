@@ -26,7 +26,7 @@ from dap_pipelines.gateway import Gateway
 from dap_pipelines.policy import Policy
 from dap_pipelines.slots import misfit
 from dap_pipelines.state import Pipeline
-from dap_pipelines.values import RUN, Host, Values
+from dap_pipelines.values import RUN, Host, Size, Values
 
 LINE_BYTES = 4 * 1024 * 1024
 # Connections of one pipeline; a matrix has 200 jobs at most.
@@ -58,7 +58,7 @@ class Jobs:
         pipeline: Pipeline,
         values: Values,
         watcher: Watcher,
-        policy: Callable[[dict[str, str], Host, int], Policy],
+        policy: Callable[[dict[str, str], Host, Size], Policy],
     ) -> None:
         self.engines: dict[str, Engine] = {}
         self._pipeline = pipeline
@@ -163,7 +163,7 @@ class Jobs:
             "dap.platform": self._values.platform,
             "dap.slot": str(slot["number"]),
         }
-        gateway = Gateway(self._policy(labels, host, slot["cores"]), engine)
+        gateway = Gateway(self._policy(labels, host, Size(**slot["size"])), engine)
         path = self._place.with_name(f"{self._pipeline.id}-{slot['number']}.sock")
         await gateway.start(path)
         try:

@@ -24,7 +24,18 @@ from dap_pipelines.mask import Lines, Mask
 from dap_pipelines.ownership import as_user, end_user, kill_all, remove
 from dap_pipelines.policy import Policy
 from dap_pipelines.state import Job, Pipeline, load, prune, slug
-from dap_pipelines.values import FIRST_UID, RUN, WORK, Given, Host, Project, Values, read_secrets
+from dap_pipelines.values import (
+    FIRST_UID,
+    RUN,
+    WORK,
+    Given,
+    Host,
+    JobLimits,
+    Project,
+    Size,
+    Values,
+    read_secrets,
+)
 
 STATE_DIR = ".gitlab-ci-local"
 PROGRAM = "/opt/gitlab-ci-local/gitlab-ci-local.cjs"
@@ -140,6 +151,7 @@ class Runner:
         self._work = WORK / str(pipeline.id)
         self._other: list[str] = []
         self._killed: dict[str, str] = {}
+        self._limits: dict[str, JobLimits] = {}  # by host
         self._refused = ""
         self._hosts: dict[str, str] = {}
         self._labels: dict[str, list[str]] = {}
@@ -216,9 +228,10 @@ class Runner:
             os.chown(path, uid, 0)
         await asyncio.to_thread(checkout.check_out, pipeline, values, source, home, uid)
 
-        def policy(labels: dict[str, str], host: Host, cores: int) -> Policy:
+        def policy(labels: dict[str, str], host: Host, size: Size) -> Policy:
             builder = environments.builder(values, images, host) if self.may_build else None
-            return Policy(labels, values.network, values.limits(host, cores), builder)
+            self._limits[host.name] = values.limits(host, size)
+            return Policy(labels, values.network, self._limits[host.name], builder)
 
         self._served = Jobs(pipeline, values, self, policy)
         await self._served.start(RUN / f"{pipeline.id}.sock", uid)
@@ -332,7 +345,7 @@ class Runner:
             return ""
         if not short:
             return ""
-        self._killed[job.name] = f"out of memory: its limit is {self.values.job.memory}"
+        self._killed[job.name] = f"out of memory: its limit is {self._limits[job.host].memory}"
         return f", {self._killed[job.name]}"
 
     def _events(self) -> output.Reader:

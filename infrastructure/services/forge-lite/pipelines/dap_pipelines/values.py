@@ -27,6 +27,9 @@ HOST_KEY = "/run/secrets/engine-key"
 HOSTS_CA = "/run/secrets/engines-ca"
 GIT_GROUP = 11006
 FIRST_UID = 20000
+# A job gets so much of a host however small that is; with less, no container starts.
+LEAST_CPUS = 0.1
+LEAST_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,19 @@ class JobLimits:
 
 
 @dataclass(frozen=True)
+class Size:
+    """What a host has: CPUs, and memory in bytes."""
+
+    cpus: int = 0
+    memory: int = 0
+
+
+@dataclass(frozen=True)
 class Host:
     """A host that runs jobs: at most `slots` at once, those whose tags are among its labels.
 
     `address` and `port`: where its engine is, as other hosts reach it; empty: this host's own.
+    `kept_cpus` and `kept_memory`: what its jobs leave to others.
     """
 
     name: str
@@ -55,6 +67,8 @@ class Host:
     gpus: int | str | list[int | str] = 0
     address: str = ""
     port: int = 0
+    kept_cpus: float = 0
+    kept_memory: str = "0k"
 
     def fits(self, tags: Iterable[str]) -> bool:
         """Return whether it has all tags; its name is one."""
@@ -84,9 +98,18 @@ class Values:
         """Return them with the hosts that there are now."""
         return replace(self, engines=read_engines(ENGINES))
 
-    def limits(self, host: Host, cores: int) -> JobLimits:
-        """Return what a container of a job may take on a host of so many CPUs."""
-        return replace(self.job, cpus=min(host.slots, cores), gpus=host.gpus)
+    def limits(self, host: Host, size: Size) -> JobLimits:
+        """Return what a container of a job may take on a host of this size.
+
+        Of CPUs as many as there are slots, of memory a slot's share at most; what the host keeps
+        is not theirs.
+        """
+        cpus = max(min(host.slots, size.cpus - host.kept_cpus), LEAST_CPUS)
+        share = (size.memory - size_in_bytes(host.kept_memory)) // host.slots
+        share = max(share, LEAST_BYTES)
+        enough = size_in_bytes(self.job.memory) <= share
+        memory = self.job.memory if enough else f"{share >> 20}m"
+        return replace(self.job, cpus=cpus, memory=memory, gpus=host.gpus)
 
 
 @dataclass(frozen=True)
