@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -231,3 +232,12 @@ def project(tmp_path: Path) -> Project:
         made.write(path, text)
     (made.root / "infrastructure/services/store/run").chmod(0o755)
     return made
+
+
+@pytest.fixture
+def root_account() -> None:
+    """Whether this machine's account may ask it as root."""
+    if os.geteuid() != 0:
+        done = subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True)
+        if done.returncode:
+            pytest.skip("needs root, or sudo without a password")

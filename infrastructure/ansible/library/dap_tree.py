@@ -77,11 +77,15 @@ def old_text(path: Path) -> str | None:
 
 
 def gone(directory: Path, members: list[dict[str, Any]], check: bool) -> list[dict[str, Any]]:
-    """Return the hosts of earlier deploys that are none of `members`, which are kept with them."""
-    file = directory / MEMBERS
+    """Return the hosts of earlier deploys that are none of `members`, which are kept with them.
+
+    A machine may get another name. This one, which keeps them, may get another address, too.
+    """
+    file, plan = directory / MEMBERS, directory / "plan.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    places = [(each["name"], each["address"]) for each in members]
-    lost = [each for each in known if (each["name"], each["address"]) not in places]
+    here = json.loads(plan.read_text(encoding="utf-8")).get("host") if plan.exists() else ""
+    places = [each["address"] for each in members]
+    lost = [each for each in known if each["address"] not in places and each["name"] != here]
     if not check and known != [*members, *lost]:
         directory.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps([*members, *lost], indent=2).encode(), 0o600)

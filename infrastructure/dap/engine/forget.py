@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dap.engine.inventory import write_gone_inventory
 from dap.engine.playbook import Failure, Outcome, run_playbook
 from dap.engine.prepare import Prepared
 from dap.engine.progress import Progress
-from dap.reach import ask
+from dap.plan.model import Place
+from dap.reach import HostError, ask, each
 from dap.ssh import forget_keys
 
 DRAIN_S = 600
@@ -28,7 +30,8 @@ def forget(
 ) -> Outcome:
     """Drain hosts that are gone from the settings and take the platform off them; data stays.
 
-    A host that can't be reached is kept in mind, and tried again by the next deploy.
+    A host that can't be reached is kept in mind, and tried again by the next deploy. One whose
+    machine is in the settings by another address is left as it is.
 
     Args:
         prepared: the project.
@@ -40,13 +43,17 @@ def forget(
     Returns:
         The outcome.
     """
-    gone = {each["name"]: each for step in outcome.steps for each in step.gone}
+    gone = {found["name"]: Place(**found) for step in outcome.steps for found in step.gone}
     if not gone:
         return outcome
-    there = [each for name, each in gone.items() if name not in lost]
-    for name in sorted(gone.keys() & set(lost)):
+    unseen = gone.keys() & set(lost)
+    for name in sorted(unseen):
         progress.say(f"{name}: forgotten unseen; what runs there still runs")
-    away: list[Failure] = []
+    # A machine tells that it has another address only after it was deployed at that.
+    left = (gone.keys() - unseen) & {failure.host for failure in outcome.failures}
+    asked = [gone[name] for name in sorted(gone.keys() - unseen - left)]
+    stays = each(asked, partial(_stays, prepared))
+    there = [place for place, staying in zip(asked, stays, strict=True) if not staying]
     if there:
         done = run_playbook(
             prepared.root,
@@ -59,16 +66,27 @@ def forget(
             forks=len(there),
             on_event=progress,
         )
-        away = done.failures
+        left |= {failure.host for failure in done.failures}
         outcome.steps += done.steps
-        outcome.failures += [_named(failure) for failure in away]
+        outcome.failures += [_named(failure) for failure in done.failures]
         for step in done.steps:
             if step.kept:
                 progress.say(f"{step.host}: forgotten; kept there: {', '.join(step.kept)}")
-    left = {failure.host for failure in away}
-    _remember(prepared, [each for name, each in gone.items() if name in left])
-    forget_keys(prepared.root, gone.keys() - left)
+    _remember(prepared, [gone[name] for name in sorted(left)])
+    names = {host.host.name for host in prepared.plan.hosts}
+    forget_keys(prepared.root, gone.keys() - left - names)
     return outcome
+
+
+def _stays(prepared: Prepared, place: Place) -> bool:
+    """Tell whether the machine that was a host is one of the settings', by another address."""
+    arguments = {"directory": place.directory}
+    try:
+        found = ask(prepared.root, place, "deployed", arguments, timeout_s=_TIMEOUT_S)
+    except HostError:
+        return False  # the playbook can't reach it, either, and says so
+    addresses = {host.host.address for host in prepared.plan.hosts}
+    return found is not None and found["address"] in addresses
 
 
 def _named(failure: Failure) -> Failure:
@@ -82,7 +100,7 @@ def _named(failure: Failure) -> Failure:
     )
 
 
-def _remember(prepared: Prepared, gone: list[Mapping[str, Any]]) -> None:
+def _remember(prepared: Prepared, gone: Iterable[Place]) -> None:
     host = prepared.plan.service_host.host
-    arguments = {"directory": host.directory, "gone": gone}
+    arguments = {"directory": host.directory, "gone": [asdict(place) for place in gone]}
     ask(prepared.root, host, "members", arguments, timeout_s=_TIMEOUT_S)

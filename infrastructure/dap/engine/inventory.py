@@ -11,7 +11,7 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import yaml
 from dap import ssh
 from dap.engine.baseline import baseline
 from dap.plan import HostPlan, Plan
-from dap.plan.model import HostView
+from dap.plan.model import HostView, Place
 from dap.reach import interpreter
 from dap.render import File, Tree
 from dap.settings import memory_bytes
@@ -30,19 +30,6 @@ MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
 # In the tree's directory, but not of the tree: what the engine itself keeps there.
 KEEP = ["audit.log", "hosts.json", ".build", "base/machine"]
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
-
-
-@dataclass(frozen=True)
-class Gone:
-    """A host that the settings no longer have, as the service host keeps it."""
-
-    name: str
-    address: str
-    user: str | None
-    port: int | None
-    key: str
-    jump: str | None
-    directory: str
 
 
 def write_inventory(
@@ -95,7 +82,7 @@ def write_gone_inventory(
     folder: Path,
     root: Path,
     plan: Plan,
-    gone: Iterable[Mapping[str, Any]],
+    gone: Iterable[Place],
     owner: str,
 ) -> Path:
     """Write the inventory of hosts that the settings no longer have; return its path.
@@ -104,16 +91,16 @@ def write_gone_inventory(
         folder: as `folder` of `write_inventory`.
         root: the project's folder.
         plan: what runs where.
-        gone: how the hosts were reached, as the service host keeps it.
+        gone: the hosts, as the service host keeps them.
         owner: label of the project's vault.
     """
     service = plan.service_host
     route = next((route for route in plan.routes if route.registry), None)
     hosts = {
-        each["name"]: {
-            **_connection(root, Gone(**each)),
+        each.name: {
+            **_connection(root, each),
             "dap_project": plan.settings.name,
-            "dap_directory": each["directory"],
+            "dap_directory": each.directory,
             "dap_owner": owner,
             "dap_registry": route.url.removeprefix("https://") if route else "",
             "dap_reach": service.host.listen,
@@ -221,8 +208,7 @@ def _platform(plan: Plan, host: HostPlan) -> dict[str, Any]:
 
 
 def _member(host: HostView) -> dict[str, Any]:
-    keys = ("name", "address", "user", "port", "key", "jump", "directory")
-    return {key: getattr(host, key) for key in keys}
+    return {each.name: getattr(host, each.name) for each in fields(Place)}
 
 
 def _tree(tree: Tree, host: HostPlan) -> dict[str, Any]:

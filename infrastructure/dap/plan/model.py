@@ -13,11 +13,8 @@ from dap.settings import Gpus, Reserve, Settings, Workspace
 
 
 @dataclass(frozen=True)
-class HostView:
-    """A host as templates see it; `workspaces` are those placed on it.
-
-    `listen` is the IP address that other hosts reach it at.
-    """
+class Place:
+    """A machine: how it is reached, and in which folder the platform lies on it."""
 
     name: str
     address: str
@@ -25,11 +22,20 @@ class HostView:
     port: int | None
     key: str
     jump: str | None
+    directory: str
+
+
+@dataclass(frozen=True)
+class HostView(Place):
+    """A host as templates see it; `workspaces` are those placed on it.
+
+    `listen` is the IP address that other hosts reach it at.
+    """
+
     listen: str
     roles: tuple[str, ...]
     labels: tuple[str, ...]
     slots: int
-    directory: str
     gpus: Gpus
     reserve: Reserve
     workspaces: tuple[Workspace, ...]

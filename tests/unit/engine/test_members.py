@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dap.onhost import members
 
 from tests.unit.engine.modules import load
+
+TREE = load("dap_tree")  # puts the modules' folder on the way
+
+from dap.onhost import members  # noqa: E402
 
 FIRST = {"name": "hub", "address": "localhost"}
 SECOND = {"name": "r1", "address": "10.0.0.1"}
@@ -16,7 +19,7 @@ OTHER = {"name": "r1", "address": "10.0.0.2"}
 
 @pytest.fixture
 def module() -> Any:
-    return load("dap_tree")
+    return TREE
 
 
 def known(directory: Path) -> Any:
@@ -44,6 +47,14 @@ def test_one_that_left_is_told_until_it_is_forgotten(module: Any, tmp_path: Path
 def test_another_machine_of_the_name_is_another_host(module: Any, tmp_path: Path) -> None:
     module.gone(tmp_path, [FIRST, SECOND], False)
     assert module.gone(tmp_path, [FIRST, OTHER], False) == [SECOND]
+
+
+def test_another_name_or_the_own_address_make_no_other_machine(module: Any, tmp_path: Path) -> None:
+    module.gone(tmp_path, [FIRST, SECOND], False)
+    (tmp_path / "plan.json").write_text(json.dumps({"host": "hub"}))
+    members = [FIRST | {"address": "10.0.0.9"}, SECOND | {"name": "renamed"}]
+    assert module.gone(tmp_path, members, False) == []
+    assert known(tmp_path) == members
 
 
 def test_a_look_writes_nothing(module: Any, tmp_path: Path) -> None:

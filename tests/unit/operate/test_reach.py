@@ -29,14 +29,6 @@ HERE = Host("here", "localhost")
 FAR = Host("far", "far.example.org")
 
 
-@pytest.fixture
-def root_account() -> None:
-    if os.geteuid() != 0:
-        done = subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True)
-        if done.returncode:
-            pytest.skip("needs root, or sudo without a password")
-
-
 @pytest.mark.usefixtures("root_account")
 def test_this_machine_answers(tmp_path: Path) -> None:
     given = {"project": "none", "directory": str(tmp_path)}
