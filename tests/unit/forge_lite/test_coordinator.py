@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Engines:
 
     def __init__(self) -> None:
         self.down: set[str] = set()
+        self.slow: set[str] = set()
         self.cleared: list[tuple[str, tuple[str, ...]]] = []
 
     def make(self, host: Host) -> "Engines.One":
@@ -59,6 +61,8 @@ class Engines:
             return 0
 
         async def size(self) -> Size:
+            while self.host.address in self.engines.slow:
+                await asyncio.sleep(0.005)
             return Size(8, 2**30)
 
         async def helper(self, platform: str) -> str:
@@ -280,6 +284,36 @@ def test_hosts_come_and_go_while_jobs_run(trial: Callable[..., None]) -> None:
         assert (await late.hear())["host"] == "one"
 
     trial((ONE,), attempt)
+
+
+@pytest.mark.usefixtures("engines")
+def test_what_runs_is_shown_after_hosts_are_read_anew(trial: Callable[..., None]) -> None:
+    async def attempt(made: Coordinator, holder: Callable[[], Holder]) -> None:
+        await until(lambda: made.slots.up)
+        assert (await (await holder().ask()).hear())["host"] == "one"
+        made.change((replace(ONE, labels=("new",)), FAR))
+        shown = {host["name"]: host for host in made.seen()["hosts"]}
+        assert [each["user"] for each in shown["one"]["running"]] == ["ada"]
+
+    trial((ONE,), attempt)
+
+
+def test_a_host_that_left_while_it_was_taken_in_does_not_stand_for_its_successor(
+    trial: Callable[..., None], engines: Engines
+) -> None:
+    other = replace(FAR, address="10.0.0.10")
+    engines.slow = {FAR.address, other.address}
+
+    async def attempt(made: Coordinator, _: Callable[[], Holder]) -> None:
+        await until(lambda: "one" in made.slots.up and engines.cleared[1:])
+        made.change((ONE, other))
+        engines.slow.discard(FAR.address)
+        await asyncio.sleep(0.1)
+        assert made.slots.up == {"one"}
+        engines.slow.clear()
+        await until(lambda: made.slots.up == {"one", "far"})
+
+    trial((ONE, FAR), attempt)
 
 
 @pytest.mark.usefixtures("engines")

@@ -182,6 +182,8 @@ class Coordinator:
         engine = known.engine
         removed = await engine.clear(labels(self._platform))
         known.size, known.helper = await engine.size(), await engine.helper(self._platform)
+        if self.hosts.get(engine.name) is not known:
+            return  # it has left meanwhile
         known.status, known.since, known.reason = "up", time.time(), ""
         self.slots.up.add(engine.name)
         left = f"; removed {removed} objects of lost pipelines" if removed else ""
@@ -242,7 +244,7 @@ class Coordinator:
             jobs = [
                 {**_shown(wish), "since": self._started.get(wish, wish.since)}
                 for wish, place in self.slots.running.items()
-                if place is host
+                if place.name == name
             ]
             hosts.append(
                 {
