@@ -10,16 +10,15 @@ from ipaddress import ip_address
 from typing import Any
 
 from dap.plan import Plan
-
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
+from dap.settings import EVERYWHERE
 
 
 def address(plan: Plan) -> str:
     """Return at which IP address or name this machine reaches the platform's proxy."""
     bound, host = plan.settings.address, plan.service_host.host
-    if bound not in _EVERYWHERE:
+    if bound not in EVERYWHERE:
         return bound
-    return _EVERYWHERE[bound] if host.address == "localhost" else host.listen
+    return EVERYWHERE[bound] if host.address == "localhost" else host.listen
 
 
 @contextmanager

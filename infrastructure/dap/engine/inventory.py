@@ -29,7 +29,6 @@ from dap.settings import memory_bytes
 MINIMUM = {"cores": 2, "memory_mib": 3072, "disk_gib": 10}
 # In the tree's directory, but not of the tree: what the engine itself keeps there.
 KEEP = ["audit.log", "hosts.json", ".build", "base/machine"]
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses of settings
 
 
 def write_inventory(
@@ -184,15 +183,13 @@ def _connection(root: Path, host: ssh.Host) -> dict[str, Any]:
 
 
 def _platform(plan: Plan, host: HostPlan) -> dict[str, Any]:
-    settings, service = plan.settings, plan.service_host.host
+    settings = plan.settings
     here = host.host.service
     return {
         "dap_project": settings.name,
         "dap_directory": host.host.directory,
-        "dap_address": settings.address if here else host.host.listen,
-        "dap_reach": _EVERYWHERE.get(settings.address, settings.address)
-        if here
-        else service.listen,
+        "dap_address": plan.published_at(host),
+        "dap_reach": plan.names_lead_to(host),
         "dap_names": list(plan.names(host)),
         "dap_members": [_member(other.host) for other in plan.hosts] if here else [],
         "dap_builds": here,

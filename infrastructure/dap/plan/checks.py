@@ -200,11 +200,9 @@ def _ssh(plan: Plan) -> Iterable[str]:
 
 def _host(plan: Plan, host: HostPlan) -> Iterable[str]:
     ports = plan.settings.ports
-    if host.host.service:
-        taken = {ports.http: "ports.http", ports.https: "ports.https"}
-    else:
-        taken = {ports.hosts: "ports.hosts"}
-    for stream in (*host.streams, *(plan.passed_streams(host) if host.host.service else ())):
+    taken = {ports.https: "ports.https"}  # the proxy of a runner host listens there, too
+    taken |= {ports.http: "ports.http"} if host.host.service else {ports.hosts: "ports.hosts"}
+    for stream in plan.published_streams(host):
         mine = f"{stream.folder}/compose.yml: services.{stream.service}"
         other = taken.setdefault(stream.listen, mine)
         if other != mine:

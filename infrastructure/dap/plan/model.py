@@ -9,7 +9,7 @@ from functools import cached_property
 from dap.catalogue import Catalogue, HostedFolder
 from dap.catalogue.model import Metrics, PortalEntry, RegistryLogin, SshEntry, SshServer
 from dap.plan.images import Image, Images
-from dap.settings import Gpus, Reserve, Settings, Workspace
+from dap.settings import EVERYWHERE, Gpus, Reserve, Settings, Workspace
 
 
 @dataclass(frozen=True)
@@ -141,31 +141,59 @@ class Plan:
         """The host that runs the services."""
         return next(host for host in self.hosts if host.host.service)
 
+    def _others(self, host: HostPlan) -> list[HostPlan]:
+        """The hosts that the proxy of `host` leads to: the service host's to all, others' to it."""
+        return [
+            other
+            for other in self.hosts
+            if other is not host and (host.host.service or other.host.service)
+        ]
+
     def passed_routes(self, host: HostPlan) -> tuple[Route, ...]:
-        """The routes of other hosts that the proxy of `host` passes on: the service host, all."""
-        others = [other for other in self.hosts if other is not host]
-        return tuple(route for other in others for route in other.routes if host.host.service)
+        """The routes of other hosts that the proxy of `host` passes on."""
+        return tuple(route for other in self._others(host) for route in other.routes)
 
     def passed_streams(self, host: HostPlan) -> tuple[Stream, ...]:
         """The streams of other hosts that the proxy of `host` passes on.
 
-        The service host passes on all that are not for itself alone. On a runner host, what runs
-        there reaches the service host's.
+        On the service host, all that are not for itself alone. On a runner host, those of the
+        service host on ports that it has no stream of its own on.
         """
-        own = {stream.listen for stream in host.streams}
+        own = set() if host.host.service else {stream.listen for stream in host.streams}
         return tuple(
             stream
-            for other in self.hosts
-            if other is not host and (host.host.service or other.host.service)
+            for other in self._others(host)
             for stream in other.streams
             if not stream.private and stream.listen not in own
         )
 
+    def published_streams(self, host: HostPlan) -> tuple[Stream, ...]:
+        """The streams on ports that `host` publishes."""
+        return (*host.streams, *(self.passed_streams(host) if host.host.service else ()))
+
+    def published_ports(self, host: HostPlan) -> tuple[int, ...]:
+        """The TCP ports that `host` publishes."""
+        ports = self.settings.ports
+        if host.host.service:
+            own = [ports.http, ports.https]
+        else:
+            own = [ports.hosts] if host.routes else []
+        return (*own, *(stream.listen for stream in self.published_streams(host)))
+
+    def published_at(self, host: HostPlan) -> str:
+        """The IP address that these ports bind to."""
+        return self.settings.address if host.host.service else host.host.listen
+
+    def names_lead_to(self, host: HostPlan) -> str:
+        """The IP address at which programs of `host` itself find its names."""
+        if not host.host.service:
+            return self.service_host.host.listen
+        return EVERYWHERE.get(self.settings.address, self.settings.address)
+
     def names(self, host: HostPlan) -> tuple[str, ...]:
         """The names that the proxy of `host` answers to."""
-        routes = self.passed_routes(host) if host.host.service else self.service_host.routes
         found = {self.settings.domain}
-        found |= {each.hostname for each in (*host.routes, *routes)}
+        found |= {each.hostname for each in (*host.routes, *self.passed_routes(host))}
         found |= {each.hostname for each in (*host.streams, *self.passed_streams(host))}
         return tuple(sorted(found))
 

@@ -176,19 +176,12 @@ class _Project:
 
     def _entry(self, out: dict[str, Any]) -> None:
         """Give the proxy the names of all that it serves, and publish its ports."""
-        settings, here = self.plan.settings, self.host.host
         aliases = list(self.plan.names(self.host))
         out["networks"] = {name: {"aliases": aliases} for name in NETWORKS}
-        streams = [*self.host.streams]
-        if here.service:
-            ports = [settings.ports.http, settings.ports.https]
-            streams += self.plan.passed_streams(self.host)
-        else:
-            ports = [settings.ports.hosts] if self.host.routes else []
-        ports += [stream.listen for stream in streams]
-        address = settings.address if here.service else here.listen
+        address = self.plan.published_at(self.host)
         out["ports"] = [
-            {"target": port, "published": str(port), "host_ip": address} for port in ports
+            {"target": port, "published": str(port), "host_ip": address}
+            for port in self.plan.published_ports(self.host)
         ]
 
     def _mount(

@@ -1,5 +1,6 @@
 """Typed settings of a platform: `load` reads `platform.yml` and refuses what is wrong in it."""
 
+from dap.settings.checks import EVERYWHERE
 from dap.settings.load import load
 from dap.settings.models import (
     Host,
@@ -15,6 +16,7 @@ from dap.settings.problem import Problem, SettingsError, choice, refusal
 from dap.settings.types import Gpus, duration_seconds, memory_bytes
 
 __all__ = [
+    "EVERYWHERE",
     "Gpus",
     "Host",
     "Limits",

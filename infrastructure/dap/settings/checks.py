@@ -17,8 +17,8 @@ RESERVED_WORKSPACES = ("base", "builder", "content", "dap", "localhost")
 # Roles that PostgreSQL keeps to itself or makes at the start, and the host's own account.
 RESERVED_ACCOUNTS = ("postgres", "public", "none", "root", "dap")
 _FREE_PORTS_FROM = 2201
-# What ports may bind to and nobody can be reached at.
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
+# What ports may bind to and nobody can be reached at → where the machine itself reaches them.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class Checks:

@@ -25,7 +25,6 @@ from dap.render.compose import MAY_STOP_LABEL
 from acceptance.commands import TIMEOUT_S, do, said
 from acceptance.findings import CheckError, UnreachedError
 
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 Container = dict[str, Any]
 LABEL = "com.docker.compose"
 JOB = "dap.pipeline"
@@ -297,27 +296,18 @@ class Host:
     @property
     def names_lead_to(self) -> str:
         """The address at which its own programs find them."""
-        plan = self._prepared.plan
-        if not self.view.service:
-            return plan.service_host.host.listen
-        return EVERYWHERE.get(plan.settings.address, plan.settings.address)
+        return self._prepared.plan.names_lead_to(self.part)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
         """TCP ports beside those of pages that its proxy publishes."""
-        passed = self._prepared.plan.passed_streams(self.part) if self.view.service else ()
-        return (*self.part.streams, *passed)
+        return self._prepared.plan.published_streams(self.part)
 
     @property
     def published(self) -> set[tuple[str, int]]:
         """Addresses and ports of it that are its proxy's, by the plan."""
-        settings = self._prepared.plan.settings
-        ports = {stream.listen for stream in self.streams}
-        if self.view.service:
-            ports |= {settings.ports.http, settings.ports.https}
-            return {(str(settings.address), port) for port in ports}
-        ports |= {settings.ports.hosts} if self.part.routes else set()
-        return {(self.view.listen, port) for port in ports}
+        plan = self._prepared.plan
+        return {(plan.published_at(self.part), port) for port in plan.published_ports(self.part)}
 
     def container(self, service: str) -> Container:
         """What `docker inspect` says about the container of a service.

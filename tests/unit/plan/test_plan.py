@@ -324,6 +324,23 @@ def test_a_workspace_has_the_route_of_its_environment_or_of_the_parent(
     assert found == routes
 
 
+def test_a_port_that_two_hosts_publish_on_the_service_host_is_refused(project: Project) -> None:
+    project.data |= {
+        "domain": "dap.test",
+        "address": "10.0.0.1",
+        "hosts": [
+            {"name": "main", "address": "10.0.0.1", "roles": ["service"]},
+            {"name": "r1", "address": "10.0.0.2", "roles": ["runner"]},
+        ],
+    }
+    service = "streams: [{name: s, listen: 5432, port: 1}]"
+    text = NEW.format(name="new", folder="", service=service)
+    project.service("new", text.replace("roles: [service]", "roles: [runner]"))
+    message = "new/compose.yml: services.new: x-dap.streams: port 5432 is taken by store/"
+    with pytest.raises(InputError, match=re.escape(message)):
+        project.plan()
+
+
 def test_the_route_of_no_environment_is_refused(project: Project) -> None:
     project.replace(APP, "x-dap:\n", "x-dap:\n  {{ environment_route('pyton') }}\n")
     with pytest.raises(InputError, match="no environment 'pyton'; there are: base, python"):
