@@ -81,12 +81,6 @@ def missing_images(references: list[str]) -> list[str]:
     return missing
 
 
-def unpublished(images: dict[str, str]) -> list[str]:
-    """Return the references in a registry (local → there) that the engine never pushed."""
-    known = published_digests(images)
-    return [remote for local, remote in images.items() if local not in known]
-
-
 def locked_missing(given: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
     """Return the local references to pull by digest, and why others can't be."""
     known = digests(list(given["locked"]))
@@ -393,12 +387,15 @@ def main() -> None:
         if given["stage"] == "start" and not module.check_mode:
             work.start(given, need)
         changes = changes_of(given, need)
+        known = published_digests(given["published"])
         module.exit_json(
             changed=bool(changes),
             changes=changes,
             awaited=need["awaited"],
-            unpublished=unpublished(given["published"]),
-            digests=published_digests(given["published"]),
+            unpublished=[
+                there for local, there in given["published"].items() if local not in known
+            ],
+            digests=known,
         )
     except (CommandError, OSError) as error:
         module.fail_json(msg=str(error), remedy="see that Docker's engine runs")
