@@ -92,7 +92,7 @@ class Values:
 
 
 def _host_secrets(plan: Plan) -> list[str]:
-    names = [host.host.name for host in plan.hosts] if len(plan.hosts) > 1 else []
-    return [HOSTS_CA for _ in names[:1]] + [
-        secret for name in names for secret in (host_key(name), host_certificate(name))
-    ]
+    if len(plan.hosts) == 1:
+        return []
+    names = [host.host.name for host in plan.hosts]
+    return [HOSTS_CA, *map(host_key, names), *map(host_certificate, names)]
