@@ -16,6 +16,7 @@ from typing import Protocol
 
 from dap.errors import DapError
 from dap.replace import replace_file
+from dap.settings import jump_parts
 
 KNOWN_HOSTS = Path("infrastructure", "known_hosts")
 CONNECT_S = 10
@@ -55,8 +56,7 @@ def options(root: Path, host: Host) -> list[str]:
     given += ["-l", host.user] if host.user else []
     given += ["-p", str(host.port)] if host.port else []
     if host.jump:
-        account, _, rest = host.jump.rpartition("@")
-        name, _, port = rest.partition(":") if rest.count(":") == 1 else (rest, "", "")
+        account, name, port = jump_parts(host.jump)
         through = ["ssh", *_common(root, host.key)]
         through += ["-l", account] if account else []
         through += ["-p", port] if port else []

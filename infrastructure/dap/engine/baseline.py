@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dap.plan import HostPlan, Plan
+from dap.settings import jump_parts
 
 
 def baseline(plan: Plan, host: HostPlan, published: Iterable[int]) -> dict[str, Any]:
@@ -34,7 +35,5 @@ def baseline(plan: Plan, host: HostPlan, published: Iterable[int]) -> dict[str, 
 
 def leads_through(jump: str | None, host: HostPlan) -> bool:
     """Tell whether the way to another host, [account@]host[:port], leads through this one."""
-    name = (jump or "").rpartition("@")[2]
-    if name.count(":") == 1:
-        name = name.partition(":")[0]
+    _, name, _ = jump_parts(jump or "")
     return name in (host.host.name, host.host.address, host.host.listen)

@@ -13,7 +13,7 @@ from dap.settings.models import (
     Workspace,
 )
 from dap.settings.problem import Problem, SettingsError, choice, refusal
-from dap.settings.types import Gpus, duration_seconds, memory_bytes
+from dap.settings.types import Gpus, duration_seconds, jump_parts, memory_bytes
 
 __all__ = [
     "EVERYWHERE",
@@ -30,6 +30,7 @@ __all__ = [
     "Workspace",
     "choice",
     "duration_seconds",
+    "jump_parts",
     "load",
     "memory_bytes",
     "refusal",

@@ -117,10 +117,18 @@ def _host_address(value: str) -> str:
     return value
 
 
+def jump_parts(jump: str) -> tuple[str, str, str | None]:
+    """Account (or nothing), host and port (or none) of [account@]host[:port]."""
+    account, _, rest = jump.rpartition("@")
+    if rest.count(":") != 1:  # more has an IPv6 address
+        return account, rest, None
+    name, _, port = rest.partition(":")
+    return account, name, port
+
+
 def _jump(value: str) -> str:
-    account, _, rest = value.rpartition("@")
-    name, colon, port = rest.rpartition(":") if rest.count(":") == 1 else (rest, "", "")
-    good_port = not colon or (port.isdigit() and 1 <= int(port) <= 65535)
+    account, name, port = jump_parts(value)
+    good_port = port is None or (port.isdigit() and 1 <= int(port) <= 65535)
     if not good_port or (account and not re.fullmatch(_ACCOUNT, account)):
         refuse("is no jump host", "[account@]host[:port]")
     _host_address(name)
