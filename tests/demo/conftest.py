@@ -17,7 +17,8 @@ from docker.models.containers import Container
 
 from demo.access import Access, Clock
 from demo.flow import PLATFORM, Outcome, admin, deploy, push_and_wait
-from demo.project import Project, clean_environment
+from demo.project import Project
+from tests.programs import tried
 
 OTHER = "dap-refused"  # name of a second project, which is never deployed
 
@@ -87,14 +88,8 @@ class Platform:
 
     def dap(self, *arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
         """Run `dap` in the project, as on a terminal of that width; its status is the caller's."""
-        return subprocess.run(
-            [str(self.project.path / ".venv" / "bin" / "dap"), *arguments],
-            cwd=self.project.path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**clean_environment(), "COLUMNS": str(columns)},
-        )
+        program = str(self.project.path / ".venv" / "bin" / "dap")
+        return tried(self.project.path, program, *arguments, COLUMNS=str(columns))
 
     def service_query(self, database: str, query: str) -> list[list[str]]:
         """Ask the database of the services; rows of texts."""

@@ -1,10 +1,9 @@
 """A deploy over what is there, and bad settings."""
 
-import subprocess
 from pathlib import Path
 
-from demo.project import clean_environment
 from tests.demo.conftest import Platform, privileged
+from tests.programs import tried
 
 
 def test_a_second_deploy_changes_and_restarts_nothing(platform: Platform) -> None:
@@ -56,14 +55,7 @@ def test_bad_settings_are_refused_before_anything_changes(platform: Platform) ->
     before = platform.started()
     file.write_text(text.replace("slots: 2", "slots: many"))
     try:
-        done = subprocess.run(
-            ["make", "deploy"],
-            cwd=platform.project.path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=clean_environment(),
-        )
+        done = tried(platform.project.path, "make", "deploy")
     finally:
         file.write_text(text)
     assert done.returncode == 2

@@ -5,19 +5,12 @@ import subprocess
 
 import pytest
 
-from demo.project import clean_environment
 from tests.demo.conftest import Platform
+from tests.programs import tried
 
 
 def destroy(platform: Platform, *variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["make", "destroy", *variables],
-        cwd=platform.project.path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=clean_environment(),
-    )
+    return tried(platform.project.path, "make", "destroy", *variables)
 
 
 def test_another_name_deletes_nothing(platform: Platform) -> None:

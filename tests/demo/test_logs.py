@@ -18,6 +18,7 @@ import pytest
 from demo.access import await_result
 from demo.project import clean_environment
 from tests.demo.conftest import Platform
+from tests.programs import tried
 
 
 def proxy(platform: Platform) -> str:
@@ -42,14 +43,9 @@ def test_the_last_lines_of_a_service(platform: Platform) -> None:
     ask(platform, mark)
     await_result("the line", lambda: holds(platform, mark), 20, 0.2)
     assert len(logs(platform, "--service", proxy(platform), "--lines", "3")) == 3
-    made = subprocess.run(
-        ["make", "logs", f"SERVICE={proxy(platform)}", "SINCE=1m"],
-        cwd=platform.project.path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    target = ("logs", f"SERVICE={proxy(platform)}", "SINCE=1m")
+    made = tried(platform.project.path, "make", *target)
+    made.check_returncode()
     assert mark in made.stdout
 
 

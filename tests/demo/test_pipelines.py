@@ -10,8 +10,9 @@ import pytest
 
 from demo.access import await_result
 from demo.flow import ASKED, PIPELINE_ENDS
-from demo.project import ADMIN, REPOSITORY, clean_environment
+from demo.project import ADMIN, REPOSITORY
 from tests.demo.conftest import Platform
+from tests.programs import author, printed
 
 NOSY = r"""
   - test ! -e /var/run/docker.sock
@@ -34,23 +35,8 @@ class Branch:
         self.git("init", "--quiet", "--initial-branch", path.name)
 
     def git(self, *arguments: str) -> str:
-        identity = {
-            f"GIT_{role}_{what}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", "Test"), ("EMAIL", "test@dap.localhost"))
-        }
-        environment = clean_environment() | identity | {"GIT_SSH_COMMAND": " ".join(self.ssh)}
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        environment = {**author(self.platform.domain), "GIT_SSH_COMMAND": " ".join(self.ssh)}
+        return printed(self.path, "git", *arguments, **environment)
 
     def push(self, script: str, job: str = "job") -> int:
         """Push a pipeline of one job; its number."""

@@ -1,7 +1,6 @@
 """`make status` tells how the platform is, and every way in which it is not well."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ import pytest
 from docker.models.containers import Container
 
 from demo.access import await_result
-from demo.project import clean_environment
 from tests.demo.conftest import OTHER, Platform
+from tests.programs import tried
 
 # A service that nobody needs while it is broken.
 VICTIM = "portal"
@@ -137,14 +136,7 @@ def test_a_service_that_does_not_run(
     assert finding["where"] == VICTIM
     assert words in finding["what"]
     assert finding["remedy"]
-    shown = subprocess.run(
-        ["make", "status"],
-        cwd=platform.project.path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = tried(platform.project.path, "make", "status")
     assert shown.returncode == 2  # make's own, whatever the status
     assert words in shown.stdout
     assert f"1 of {len(found['services'])} services not well" in shown.stdout.splitlines()[-1]

@@ -17,9 +17,10 @@ import yaml
 from requests.adapters import HTTPAdapter
 
 from demo.access import Access
-from demo.project import ADMIN, Project, clean_environment, run
+from demo.project import ADMIN, Project, run
 from tests.fleet.hosts import Fleet, FreshHost
 from tests.fleet.seed import seed
+from tests.programs import tried
 
 FORGE = "git"  # its name below the domain
 # One on each runner host.
@@ -124,14 +125,8 @@ class FleetPlatform:
 
     def dap(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `dap` in the project; its status is the caller's."""
-        return subprocess.run(
-            [str(self.project.path / ".venv" / "bin" / "dap"), *arguments],
-            cwd=self.project.path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**clean_environment(), "COLUMNS": "200"},
-        )
+        program = str(self.project.path / ".venv" / "bin" / "dap")
+        return tried(self.project.path, program, *arguments, COLUMNS="200")
 
     def forge(self, *words: str) -> str:
         """Say something to the forge over SSH; what it answered."""

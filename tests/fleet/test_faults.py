@@ -13,12 +13,13 @@ import pytest
 
 from demo.access import await_result
 from demo.flow import PIPELINE_ENDS
-from demo.project import REPOSITORY, clean_environment
+from demo.project import REPOSITORY
 from tests.demo.faults.record import count, keep
 from tests.fleet.hosts import FreshHost
 from tests.fleet.line import cut, slow
 from tests.fleet.platform import WORKSPACES, FleetPlatform
 from tests.fleet.user import Client, Clone
+from tests.programs import start_deploy
 
 CUT_S = 60
 GONE_S = 60
@@ -319,14 +320,7 @@ def test_a_deploy_of_several_hosts_is_killed(
 
 def killed(platform: FleetPlatform, after_s: float) -> None:
     """Deploy, and kill its whole process group after a time."""
-    deploy = subprocess.Popen(
-        ["make", "--no-print-directory", "deploy"],
-        cwd=platform.project.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(),
-        start_new_session=True,
-    )
+    deploy = start_deploy(platform.project.path)
     with pytest.raises(subprocess.TimeoutExpired):
         deploy.wait(after_s)
     os.killpg(deploy.pid, signal.SIGKILL)

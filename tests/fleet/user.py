@@ -11,8 +11,9 @@ import yaml
 
 from demo.access import await_result
 from demo.flow import ASKED, PIPELINE_ENDS
-from demo.project import ADMIN, REPOSITORY, clean_environment
+from demo.project import ADMIN, REPOSITORY
 from tests.fleet.platform import FORGE, FleetPlatform
+from tests.programs import author, printed
 
 WAIT_S = 240
 
@@ -91,22 +92,7 @@ class Clone:
 
     def git(self, *arguments: str) -> str:
         """Run git; what it printed."""
-        identity = {
-            f"GIT_{role}_{what}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", "Test"), ("EMAIL", f"test@{self.platform.project.domain}"))
-        }
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.path,
-            env=clean_environment() | identity,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return printed(self.path, "git", *arguments, **author(self.platform.project.domain))
 
     def push(self, jobs: dict[str, Any]) -> int:
         """Push a pipeline; its number."""

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ import yaml
 
 from demo.access import await_result
 from demo.flow import ASKED, PIPELINE_ENDS
-from demo.project import REPOSITORY, clean_environment
+from demo.project import REPOSITORY
 from tests.demo.conftest import Platform
+from tests.programs import printed
 
 SMALL, SMALLER = "small", "smaller"
 # The analyses' jobs are left out: they are no part of this and take their time.
@@ -75,17 +75,7 @@ class Clone:
         self.start = self.git("rev-parse", "HEAD").strip()
 
     def git(self, *words: str) -> str:
-        done = subprocess.run(
-            ["git", *words],
-            cwd=self.path,
-            env=clean_environment() | {"GIT_SSH_COMMAND": shlex.join(self.ssh)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return printed(self.path, "git", *words, GIT_SSH_COMMAND=shlex.join(self.ssh))
 
     def write(self, name: str, text: str) -> None:
         path = self.path / name

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.project import clean_environment
 from tests.demo.conftest import Platform
 from tests.demo.environments.conftest import BUILD, SMALL, SMALLER, TEST, Clone, Ended
+from tests.programs import printed
 
 BROKEN = "FROM parent\nUSRE 0\n"
 UNRESOLVABLE = "apt-get update && apt-get install -y no-such-package-at-all"
@@ -52,17 +52,7 @@ def deploy(platform: Platform) -> str:
     project = platform.project
     project.git("fetch", "--quiet", "origin", "main")
     project.git("checkout", "--quiet", "FETCH_HEAD", "--", "environments")
-    done = subprocess.run(
-        ["make", "--no-print-directory", "deploy"],
-        cwd=project.path,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return printed(project.path, "make", "--no-print-directory", "deploy")
 
 
 def digests_of(platform: Platform, service: str) -> set[str]:

@@ -16,28 +16,17 @@ from typing import Any
 
 import pytest
 
-from demo.project import Project, clean_environment
+from demo.project import Project
 from tests.demo.conftest import Platform, privileged
 from tests.demo.faults.record import FULL, count, keep
+from tests.programs import start_deploy
 
 EXPECTED = "a re-run converges; the next reports `changed=0`"
 
 
-def start(path: Path) -> "subprocess.Popen[bytes]":
-    """Start a deploy in a process group of its own."""
-    return subprocess.Popen(
-        ["make", "--no-print-directory", "deploy"],
-        cwd=path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(),
-        start_new_session=True,
-    )
-
-
 def killed(path: Path, after_s: float) -> bool:
     """Deploy, and kill its whole process group after a time; whether it still ran then."""
-    deploy = start(path)
+    deploy = start_deploy(path)
     try:
         deploy.wait(after_s)
     except subprocess.TimeoutExpired:

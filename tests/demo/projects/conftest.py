@@ -12,6 +12,7 @@ import pytest
 
 from demo.project import clean_environment
 from tests.demo.conftest import Platform
+from tests.programs import printed
 
 Done = subprocess.CompletedProcess[str]
 Make = Callable[..., Done]
@@ -39,23 +40,13 @@ def make(platform: Platform) -> Make:
 def git(platform: Platform) -> Callable[..., str]:
     """Run git in a folder with the demo's key; what it printed."""
     environment = {
-        **clean_environment(),
         "GIT_SSH_COMMAND": shlex.join(["ssh", *platform.project.ssh_options]),
         "GIT_CONFIG_GLOBAL": os.devnull,
     }
 
     def run(folder: Path, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", *arguments],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            env=environment,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        command = ("git", "-c", "user.name=T", "-c", "user.email=t@example.org", *arguments)
+        return printed(folder, *command, **environment)
 
     return run
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from demo.access import await_result
-from demo.project import clean_environment
 from tests.demo.conftest import Platform
 from tests.demo.workspaces.client import Client
 from tests.demo.workspaces.conftest import IDLE_S
 from tests.demo.workspaces.jupyter import Jupyter, ask
+from tests.programs import tried
 
 SHELL, IDLE = "admin-shell", "admin-idle"
 BUSY_S = IDLE_S + 5
@@ -20,15 +20,7 @@ SLACK_S = 30  # this machine is busy with other things
 
 
 def make(platform: Platform, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", "--no-print-directory", *arguments],
-        cwd=platform.project.path,
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=clean_environment(),
-    )
+    return tried(platform.project.path, "make", "--no-print-directory", *arguments, given=given)
 
 
 def state(platform: Platform, name: str) -> dict[str, Any]:
