@@ -26,6 +26,7 @@ from typing import Any
 
 from dap_pipelines import state
 from dap_pipelines.engine import Engine, EngineError, labels
+from dap_pipelines.serve import Tasks
 from dap_pipelines.slots import Slots, Wish, misfit
 from dap_pipelines.values import QUEUE, RUN, STATE, Host, Size, Values
 
@@ -66,25 +67,23 @@ class Coordinator:
         self._numbers = count(1)
         self._writers: dict[Wish, asyncio.StreamWriter] = {}
         self._started: dict[Wish, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._telling: asyncio.TimerHandle | None = None
 
     async def start(self, path: Path = RUN / "coordinator") -> None:
         """Listen, and watch the hosts from now on."""
         path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, path, limit=LINE_BYTES)
+        server = await asyncio.start_unix_server(self._accept, path, limit=LINE_BYTES)
         path.chmod(0o600)
-        self._keep(server.serve_forever())
+        self._tasks.start(server.serve_forever())
         for known in self.hosts.values():
-            self._keep(self._watch(known))
+            self._tasks.start(self._watch(known))
         self.changed()
 
-    def _keep(self, coroutine: Any) -> None:
-        task = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     # Slots
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.start(self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wish = None
@@ -204,7 +203,7 @@ class Coordinator:
         self.slots.change(now.values())
         for name in now.keys() - self.hosts.keys():
             self.hosts[name] = Known(Engine(now[name]), now[name])
-            self._keep(self._watch(self.hosts[name]))
+            self._tasks.start(self._watch(self.hosts[name]))
         for wish in list(self.slots.waiting):
             if reason := misfit(now.values(), wish.job, wish.tags):
                 _say(self._writers[wish], {"lost": reason})

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from dap_pipelines.channel import BLOCK, HEAD_BYTES, Channel
 from dap_pipelines.engine import API, Engine, EngineError
 from dap_pipelines.policy import Policy, RefusedError
+from dap_pipelines.serve import Server
 
 BODY_BYTES = 4 * 1024 * 1024
 END_BYTES = 512
@@ -33,32 +34,20 @@ class Gateway:
         self.engine = engine
         self.lost = ""
         self.broken = ""
-        self._server: asyncio.AbstractServer | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._server = Server(self._serve, HEAD_BYTES)
 
     async def start(self, path: Path) -> None:
         """Listen on a Unix socket."""
-        self._server = await asyncio.start_unix_server(self._accept, path, limit=HEAD_BYTES)
+        await self._server.start(path)
 
     def close(self) -> None:
         """Take no further calls."""
-        if self._server is not None:
-            self._server.close()
+        self._server.close()
 
     def lose(self, reason: str) -> None:
         """End what goes on, and refuse what comes: the host is gone."""
         self.lost = reason
-        for task in self._serving:
-            task.cancel()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The event loop forgets a connection whose client has closed its side: without a reference
-        # here the garbage collector may end it before the answer is through.
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-        # One that is cancelled before it began closes nothing itself.
-        task.add_done_callback(lambda _: writer.close())
+        self._server.tasks.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -24,6 +24,7 @@ from dap_pipelines.channel import Channel, connect
 from dap_pipelines.engine import Engine, EngineError
 from dap_pipelines.gateway import Gateway
 from dap_pipelines.policy import Policy
+from dap_pipelines.serve import Server
 from dap_pipelines.slots import misfit
 from dap_pipelines.state import Pipeline
 from dap_pipelines.values import RUN, Host, Size, Values
@@ -65,34 +66,21 @@ class Jobs:
         self._values = values
         self._watcher = watcher
         self._policy = policy
-        self._server: asyncio.AbstractServer | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._server = Server(self._serve, LINE_BYTES, MOST)
         self._uid = -1
         self._place = Path()
 
     async def start(self, path: Path, uid: int) -> None:
         """Listen on a Unix socket for what runs as `uid`."""
         self._place, self._uid = path, uid
-        self._server = await asyncio.start_unix_server(self._accept, path, limit=LINE_BYTES)
+        await self._server.start(path)
         os.chown(path, uid, uid)
 
     async def close(self) -> None:
         """Give all slots back."""
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._serving):
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._serving) >= MOST:
-            writer.close()
-            return
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-        # One that is cancelled before it began closes nothing itself.
-        task.add_done_callback(lambda _: writer.close())
+        self._server.close()
+        self._server.tasks.cancel()
+        await self._server.tasks.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -19,6 +19,7 @@ from dap_pipelines import ownership
 from dap_pipelines.coordinator import Coordinator
 from dap_pipelines.policy import BUILDER_UID
 from dap_pipelines.run import abandon
+from dap_pipelines.serve import Tasks
 from dap_pipelines.slots import Turns, most_at_once
 from dap_pipelines.state import FINAL, Pipeline, load, pipelines, write
 from dap_pipelines.values import BUILDS, ENGINES, RUN, SPOOL, STATE, WORK, Values
@@ -48,7 +49,7 @@ class Worker:
         self._waiting: list[Waiting] = []
         self._under_way: list[Waiting] = []
         self._turns = Turns()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._wake = asyncio.Event()
 
     def serve(self) -> None:
@@ -155,9 +156,7 @@ class Worker:
             self._waiting.remove(each)
             self._under_way.append(each)
             self._turns.took(each.user)
-            task = asyncio.create_task(self._attempt(each))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._attempt(each))
         shown = [
             {"pipeline": each.number, "project": each.project, "user": each.user,
              "since": each.since}
