@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -25,7 +26,8 @@ from ansible.module_utils.dap_baseline import (  # noqa: E402
     watch_disks,
 )
 from ansible.module_utils.dap_baseline import state as states  # noqa: E402
-from ansible.module_utils.dap_baseline.host import Given  # noqa: E402
+from ansible.module_utils.dap_baseline.host import Given, Host  # noqa: E402
+from ansible.module_utils.dap_host import CommandError  # noqa: E402
 
 PARTS = [name for name, _ in plan.PARTS]
 
@@ -117,6 +119,27 @@ class TestDocker:
             "log-opts": {"max-size": "1g"},
             "bip": "10.9.0.1/24",
         }
+
+    def test_what_was_put_there_is_known_after_a_restart_that_failed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put = {"live-restore": True}
+        path = tmp_path / "daemon.json"
+        path.write_text(json.dumps(put))
+
+        def restart(*, lives_on: bool) -> None:
+            raise CommandError(f"it does not answer, {lives_on}")
+
+        monkeypatch.setattr(dockerd, "FILE", path)
+        monkeypatch.setattr(dockerd, "restart", restart)
+        monkeypatch.setattr(dockerd, "run", lambda _: None)
+        state, host = states.State(docker=put), Host()
+        host.__dict__["_units"] = {"docker.service": {"ActiveState": "active"}}
+        for _ in range(2):
+            (change,) = dockerd.changes(given(), host, state)
+            with pytest.raises(CommandError):
+                change.do()
+            assert json.loads(path.read_text()) == put
 
 
 ADDRESS = "fd000000000000000000000000000001 02 40 {scope} {flags}     eth0\n"

@@ -116,7 +116,7 @@ def changes(given: Given, host: Host, state: State) -> Iterator[Change]:
     after = f"{json.dumps(new, indent=2)}\n" if new else None
 
     def do() -> None:
-        state.docker = put
+        before, state.docker = state.docker, put
         if after is None:
             FILE.unlink(missing_ok=True)
         else:
@@ -131,7 +131,7 @@ def changes(given: Given, host: Host, state: State) -> Iterator[Change]:
                 FILE.unlink(missing_ok=True)
             else:
                 write_atomically(FILE, text.encode(), 0o644)
-            state.docker = {}
+            state.docker = before
             run(["systemctl", "reset-failed", "docker.service"])
             run(["systemctl", "restart", "docker.service"])
             raise
