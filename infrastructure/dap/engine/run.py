@@ -56,6 +56,8 @@ def run(
     """
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     with hold(prepared.root / ".dap" / "lock", progress.say) as lock:
+        # What a deploy left that was killed, such as what its service host told the others.
+        shutil.rmtree(prepared.work, ignore_errors=True)
         try:
             inventory = write_inventory(
                 prepared.work,
