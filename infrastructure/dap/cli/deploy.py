@@ -21,7 +21,7 @@ def deploy(
     *,
     forget: Annotated[
         str,
-        typer.Option(metavar="HOST", help="Gone from platform.yml, and will never answer again."),
+        typer.Option(metavar="HOST", help="Its machine is gone from platform.yml, and for good."),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For scripts: changes as JSON.")] = False,
 ) -> None:
@@ -29,14 +29,10 @@ def deploy(
     from dap.cli._project import project_root  # load slowly
     from dap.cli._report import console, fail, print_json
     from dap.engine import Progress, prepare, run
-    from dap.errors import InputError
 
     shown = console(as_json=as_json)
     progress = Progress(shown)
     prepared = prepare(project_root())
-    hosts = [host.name for host in prepared.plan.settings.hosts]
-    if forget in hosts:
-        raise InputError(f"--forget: {forget} is still in platform.yml", "take it out of hosts")
     outcome = run(prepared, "deploy", progress, lost=[forget] if forget else [])
     fail(outcome, progress, as_json=as_json)
     if as_json:

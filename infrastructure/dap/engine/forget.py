@@ -44,6 +44,8 @@ def forget(
         The outcome.
     """
     gone = {found["name"]: Place(**found) for step in outcome.steps for found in step.gone}
+    for name in sorted(set(lost) - gone.keys()):
+        progress.say(f"{name}: no machine of that name is gone from platform.yml")
     if not gone:
         return outcome
     unseen = gone.keys() & set(lost)
@@ -92,7 +94,7 @@ def _stays(prepared: Prepared, place: Place) -> bool:
 def _named(failure: Failure) -> Failure:
     return Failure(
         host=failure.host,
-        task=f"{failure.task} (it is no longer in platform.yml)",
+        task=f"{failure.task} (its machine is no longer in platform.yml)",
         reason=failure.reason,
         details=failure.details,
         remedy=f"deploy again when it answers; if it never will: make deploy FORGET={failure.host}",

@@ -23,6 +23,7 @@ class Fleet:
         self.hub = Place("hub", "localhost", None, None, "", None, str(folder / "hub"))
         self.old = Place("r1", OLD, None, None, "", None, str(folder / "r1"))
         self.destroyed: list[str] = []
+        self.said: list[str] = []
         members = [vars(self.hub) | {"address": "10.0.0.1"}, vars(self.old) | {"address": NEW}]
         self.deployed(self.hub, members)
         (folder / "hub" / "hosts.json").write_text(json.dumps([*members, vars(self.old)]))
@@ -41,12 +42,12 @@ class Fleet:
         plan = {"host": place.name, "settings": {"hosts": hosts}}
         Path(place.directory, "plan.json").write_text(json.dumps(plan))
 
-    def forget(self, tmp_path: Path, *failures: Failure) -> list[str]:
+    def forget(self, tmp_path: Path, *failures: Failure, lost: tuple[str, ...] = ()) -> list[str]:
         """Return the addresses of r1 that are still in mind."""
         step = Step("hub", "tree", 0, (), {}, (), (vars(self.old),))
         outcome = Outcome(tmp_path / "log", [step], list(failures))
-        progress: Any = SimpleNamespace(say=lambda _: None)
-        forget(self.prepared, outcome, progress, log=tmp_path / "log", lost=[])
+        progress: Any = SimpleNamespace(say=self.said.append)
+        forget(self.prepared, outcome, progress, log=tmp_path / "log", lost=lost)
         hosts = json.loads(Path(self.hub.directory, "hosts.json").read_text())
         return [each["address"] for each in hosts if each["name"] == "r1"]
 
@@ -83,3 +84,18 @@ def test_nothing_is_decided_before_the_host_of_that_name_is_deployed(
     failure = Failure("r1", "Tree", "no room", "", "", refused=False)
     assert fleet.forget(tmp_path, failure) == [NEW, OLD]
     assert fleet.destroyed == []
+
+
+def test_a_lost_machine_is_forgotten_though_another_has_its_name(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    assert fleet.forget(tmp_path, lost=("r1",)) == [NEW]
+    assert fleet.destroyed == []
+    assert fleet.said == ["r1: forgotten unseen; what runs there still runs"]
+
+
+def test_who_is_not_gone_can_t_be_forgotten(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.deployed(fleet.old, [{"name": "r1", "address": OLD}])
+    fleet.forget(tmp_path, lost=("r2",))
+    assert fleet.destroyed == ["r1"]
+    assert fleet.said == ["r2: no machine of that name is gone from platform.yml"]
