@@ -1,6 +1,7 @@
 """What a job may take of its host."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from dap_pipelines.values import Host, JobLimits, Size, Values
@@ -36,7 +37,7 @@ GIB = 2**30
     ],
 )
 def test_a_job_takes_its_slots_share_of_what_the_host_does_not_keep(
-    size: Size, kept: dict[str, float | str], memory: str, cpus: float
+    size: Size, kept: dict[str, Any], memory: str, cpus: float
 ) -> None:
     host = replace(Host("one", (), slots=2, gpus="all"), **kept)
     assert VALUES.limits(host, size) == JobLimits(memory, cpus, 9, "all")
