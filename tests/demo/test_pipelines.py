@@ -155,7 +155,7 @@ def test_who_waits_sees_for_what_and_behind_whom(branch: Branch) -> None:
     def listed() -> list[str] | None:
         lines = branch.ask("pipeline", "list").splitlines()
         waits = [line for line in lines if line.endswith(": a free slot")]
-        busy = f"host {host['name']}: {slots} of {slots} slots busy"
+        busy = f"host {host['name']} (image-builder): {slots} of {slots} slots busy"
         return lines if waits and busy in lines else None
 
     try:
@@ -189,7 +189,7 @@ def test_tags_choose_the_host_or_end_the_pipeline(branch: Branch) -> None:
     pipeline = branch.until(number, PIPELINE_ENDS)
     assert pipeline["status"] == "failed"
     assert pipeline["reason"].startswith("job here: tags: no host has the label moon; hosts and")
-    assert pipeline["reason"].endswith(f" {host}")
+    assert pipeline["reason"].endswith(f": {host}, image-builder")
     assert {job["status"] for job in pipeline["jobs"]} == {"skipped"}
 
 
