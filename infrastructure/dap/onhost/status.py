@@ -108,13 +108,13 @@ def device(place: str) -> int | None:
 
 
 def plan(directory: str) -> dict[str, Any] | None:
-    """Return what was deployed; None if nothing was."""
+    """Return what was deployed; None if nothing was, or by a version that told less of it."""
     path = Path(directory, "plan.json")
     if not path.exists():
         return None
     told = json.loads(path.read_text(encoding="utf-8"))
     parts = ("host", "listen", "service", "settings", "services", "routes", "streams")
-    return {part: told[part] for part in parts}
+    return {part: told[part] for part in parts} if told.keys() >= set(parts) else None
 
 
 def containers(project: str) -> list[dict[str, Any]]:

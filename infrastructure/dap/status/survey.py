@@ -85,7 +85,9 @@ def survey(root: Path, settings: Settings, mask: Callable[[str], str]) -> Survey
         elif answer["plan"] is None or not (answer["containers"] or "error" in answer["engine"]):
             where = settings.directory(host)
             what = f"{settings.name} is not deployed here: " + (
-                f"{where} has no plan.json" if answer["plan"] is None else "it has no container"
+                f"{where} has no plan.json of this version"
+                if answer["plan"] is None
+                else "it has no container"
             )
             bare.append(Finding("problem", host.name, "platform", what, "make deploy"))
         else:

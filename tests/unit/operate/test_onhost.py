@@ -319,3 +319,17 @@ class TestWatched:
         self.write(folder, 2 * 3600)
         (found,) = self.status.watched(set())
         assert found["what"] == "dap-disk.timer has not looked for 2 h"
+
+
+class TestStatus:
+    status = module("status")
+
+    def test_what_an_earlier_version_deployed_is_no_plan_to_judge_by(self, tmp_path: Path) -> None:
+        assert self.status.plan(str(tmp_path)) is None
+        parts = ("host", "listen", "service", "settings", "services", "routes", "streams")
+        told = dict.fromkeys((*parts, "images"), "")
+        (tmp_path / "plan.json").write_text(json.dumps(told))
+        assert self.status.plan(str(tmp_path)) == dict.fromkeys(parts, "")
+        del told["listen"]
+        (tmp_path / "plan.json").write_text(json.dumps(told))
+        assert self.status.plan(str(tmp_path)) is None
