@@ -106,7 +106,7 @@ def test_tags_that_no_host_has_are_refused_with_those_there_are(clone: Clone) ->
     pipeline = clone.ended(number)
     assert pipeline["status"] == "failed"
     assert "nowhere" in pipeline["reason"]
-    assert "r1, one; r2, two" in pipeline["reason"]
+    assert "r1, one, image-builder; r2, two, image-builder" in pipeline["reason"]
 
 
 def runs_called(platform: FleetPlatform, prefix: str) -> list[str]:
