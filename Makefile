@@ -14,11 +14,11 @@ help: ## list these commands
 demo: ## a platform on this machine in build/demo, the example pushed, its pipeline awaited
 	@$(TOOLS) && $(PYTHON) -m demo
 
-test: ## all tests but test-fleet; they deploy the demo and remove it with its data at the end (KEEP: DAP_KEEP=1)
-	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadscope -m 'not fleet' tests
+test: ## all tests but faults between hosts; they deploy platforms and remove them with their data (KEEP: DAP_KEEP=1)
+	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadscope -m 'not long' tests
 
-test-fleet: ## a platform on three fresh hosts, and what happens to hosts; a quarter of an hour
-	@$(TOOLS) && $(PYTHON) -m pytest -m fleet tests/fleet
+test-fleet: ## a platform on three fresh hosts, and faults between them; a quarter of an hour
+	@$(TOOLS) && $(PYTHON) -m pytest tests/fleet/test_*.py
 
 test-unit: ## the tests that need no Docker; seconds
 	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests/unit tests/template

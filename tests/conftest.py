@@ -12,6 +12,7 @@ FLEET = HERE / "fleet"
 FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
+FLEET_LONG = {FLEET_FAULTS, FLEET / "test_verify.py"}
 LAST = DEMO / "test_destroy.py"  # removes the platform
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
 # many tests share come after the demo, on the same worker. The baseline's hosts come last on the
@@ -42,8 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(DEMO) or item.path.is_relative_to(FLEET):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
-        if item.path.is_relative_to(FLEET) and not item.path.is_relative_to(BASELINE):
-            item.add_marker(pytest.mark.fleet)
+        if item.path in FLEET_LONG:
+            item.add_marker(pytest.mark.long)
     items.sort(key=rank)
 
 
