@@ -7,6 +7,8 @@ command line as a runner host's did in a deploy that changed nothing, and refuse
 
 from __future__ import annotations
 
+from dap.settings.models import Baseline
+
 from tests.fleet.hosts import START, Entry, Fleet, FreshHost, Member, archive
 
 RECORD = "/var/tmp/docker-answers"
@@ -79,7 +81,9 @@ def members(first: int, last: int) -> list[Member]:
         first: number of the first.
         last: number of the last; 244 at most.
     """
-    runner = {"roles": ["runner"], "slots": 1}
+    # No systemd runs there, which a baseline is made with.
+    baseline = dict.fromkeys(Baseline.model_fields, False)
+    runner = {"roles": ["runner"], "slots": 1, "baseline": baseline}
     return [
         Member(f"s{n}", 10 + n, settings=dict(runner), memory="256m")
         for n in range(first, last + 1)
