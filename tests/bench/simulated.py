@@ -7,8 +7,7 @@ command line as a runner host's did in a deploy that changed nothing, and refuse
 
 from __future__ import annotations
 
-from dap.settings.models import Baseline
-
+from tests.fleet.baseline.deploys import SWITCHES
 from tests.fleet.hosts import START, Entry, Fleet, FreshHost, Member, archive
 
 RECORD = "/var/tmp/docker-answers"
@@ -82,7 +81,7 @@ def members(first: int, last: int) -> list[Member]:
         last: number of the last; 244 at most.
     """
     # No systemd runs there, which a baseline is made with.
-    baseline = dict.fromkeys(Baseline.model_fields, False)
+    baseline = dict.fromkeys(SWITCHES, False)
     runner = {"roles": ["runner"], "slots": 1, "baseline": baseline}
     return [
         Member(f"s{n}", 10 + n, settings=dict(runner), memory="256m")
