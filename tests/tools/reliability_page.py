@@ -1,5 +1,6 @@
 """doc/reliability.md from what the fault tests kept: `python -m tests.tools.reliability_page`."""
 
+import re
 from typing import Any
 
 from tests.bench.machine import machine
@@ -7,22 +8,26 @@ from tests.demo.faults.record import FILE, load
 from tests.paths import ROOT
 
 PAGE = ROOT / "doc" / "reliability.md"
+NUMBERED = re.compile(r"\| \d")
 HEAD = """\
 # Reliability
 
 For operators who want to know what a fault costs, and for maintainers. Each line is an automated
-test (`tests/demo/faults`) that breaks the running platform and looks at it as its users do.
+test (`tests/demo/faults`; between hosts `tests/fleet/test_faults.py`) that breaks the running
+platform and looks at it as its users do.
 
 `make test` makes few of each kind; with `DAP_FAULTS=full` before it, all. By themselves, and then
-this page from `build/reliability.json`:
+this page from `build/reliability.json`, where lines of faults that were not made again stay:
 
-```sh not run: breaks a platform on purpose, for minutes
+```sh not run: breaks platforms on purpose, for minutes
 DAP_FAULTS=full .venv/bin/python -m pytest tests/demo/faults
+make test-fleet
 .venv/bin/python -m tests.tools.reliability_page
 ```
 
-Only containers of the demo's platform and copies of them are hurt. The Docker engine is restarted
-with `CI=1` or `DAP_FAULTS=full`, and only if no other container is on the machine.
+Only containers of the demo's platform, copies of them and hosts that the tests made are hurt. The
+Docker engine is restarted with `CI=1` or `DAP_FAULTS=full`, and only if no other container is on
+the machine.
 """
 
 
@@ -54,8 +59,20 @@ def row(entry: dict[str, Any]) -> str:
     return f"| {' | '.join(columns)} |"
 
 
-def page(entries: list[dict[str, Any]], facts: dict[str, str]) -> str:
-    """Write the page."""
+def rows(entries: list[dict[str, Any]], before: str) -> list[str]:
+    """Write all faults in the order of their numbers: those kept, and others that the page has."""
+    found = {line.split(" | ")[1]: line for line in before.splitlines() if NUMBERED.match(line)}
+    found |= {cell(entry["fault"]): row(entry) for entry in entries}
+    return [found[fault] for fault in sorted(found, key=lambda f: (number(found[f]), f))]
+
+
+def number(line: str) -> int:
+    """Return the number of a row's fault in the list of all that can fail."""
+    return int(line.split("|")[1])
+
+
+def page(entries: list[dict[str, Any]], facts: dict[str, str], before: str) -> str:
+    """Write the page anew; `before` is the page as it is."""
     described = "; ".join(f"{key} {value}" for key, value in facts.items())
     return "\n".join(
         [
@@ -64,7 +81,7 @@ def page(entries: list[dict[str, Any]], facts: dict[str, str]) -> str:
             "",
             "| # | fault | expected | seen | when |",
             "|---|---|---|---|---|",
-            *(row(entry) for entry in entries),
+            *rows(entries, before),
             "",
         ]
     )
@@ -72,7 +89,8 @@ def page(entries: list[dict[str, Any]], facts: dict[str, str]) -> str:
 
 def main() -> None:
     """Write the page."""
-    PAGE.write_text(page(load(FILE), machine()), encoding="utf-8")
+    before = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(page(load(FILE), machine(), before), encoding="utf-8")
     print(f"written: {PAGE.relative_to(ROOT)}")
 
 
