@@ -76,14 +76,22 @@ def old_text(path: Path) -> str | None:
         return None
 
 
+def host_of(plan: Path) -> str:
+    """Return as which host a tree was put; nothing where none was, or its plan can't be read."""
+    try:
+        return str(json.loads(plan.read_text(encoding="utf-8"))["host"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
 def gone(directory: Path, members: list[dict[str, Any]], check: bool) -> list[dict[str, Any]]:
     """Return the hosts of earlier deploys that are none of `members`, which are kept with them.
 
     A machine may get another name. This one, which keeps them, may get another address, too.
     """
-    file, plan = directory / MEMBERS, directory / "plan.json"
+    file = directory / MEMBERS
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    here = json.loads(plan.read_text(encoding="utf-8")).get("host") if plan.exists() else ""
+    here = host_of(directory / "plan.json")
     places = [each["address"] for each in members]
     lost = [each for each in known if each["address"] not in places and each["name"] != here]
     if not check and known != [*members, *lost]:

@@ -57,6 +57,12 @@ def test_another_name_or_the_own_address_make_no_other_machine(module: Any, tmp_
     assert known(tmp_path) == members
 
 
+def test_a_plan_that_somebody_wrote_into_stops_no_deploy(module: Any, tmp_path: Path) -> None:
+    module.gone(tmp_path, [FIRST, SECOND], False)
+    (tmp_path / "plan.json").write_text("{} what somebody added")
+    assert module.gone(tmp_path, [FIRST], False) == [SECOND]
+
+
 def test_a_look_writes_nothing(module: Any, tmp_path: Path) -> None:
     assert module.gone(tmp_path / "tree", [FIRST], True) == []
     assert not (tmp_path / "tree").exists()

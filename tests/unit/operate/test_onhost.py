@@ -333,3 +333,30 @@ class TestStatus:
         del told["listen"]
         (tmp_path / "plan.json").write_text(json.dumps(told))
         assert self.status.plan(str(tmp_path)) is None
+
+
+class TestDeployed:
+    deployed = module("deployed")
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            (
+                '{"host": "r1", "settings": {"hosts": [{"name": "r1", "address": "192.0.2.1"}]}}',
+                {"name": "r1", "address": "192.0.2.1"},
+            ),
+            ("{} what somebody added", {"name": "", "address": ""}),
+            (None, None),
+        ],
+    )
+    def test_a_plan_says_as_which_host(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        text: str | None,
+        found: dict[str, str] | None,
+    ) -> None:
+        if text is not None:
+            (tmp_path / "plan.json").write_text(text)
+        self.deployed.main({"directory": str(tmp_path)})
+        assert json.loads(capsys.readouterr().out) == found
