@@ -83,8 +83,6 @@ def deploying(bench: Bench) -> None:
             )
         )
         slow_host(bench, many)
-        one.fleet.hosts["hub"].off()
-        further(bench, many, alone)
 
 
 def slow_host(bench: Bench, platform: FleetPlatform) -> None:
@@ -104,9 +102,10 @@ def slow_host(bench: Bench, platform: FleetPlatform) -> None:
     )
 
 
-def further(bench: Bench, platform: FleetPlatform, alone: Baseline) -> None:
-    """Time ten hosts, then fifty of which most have no engine."""
+def further(bench: Bench, platform: FleetPlatform) -> None:
+    """Time three hosts, then ten, then fifty of which most have no engine."""
     fleet, answers = platform.fleet, recorded_answers(platform)
+    three = Baseline("three hosts", [unchanged(platform) for _ in range(bench.repeats)])
     like = fleet.hosts["r2"].volume
     for member in members(10)[3:]:
         host = fleet.hosts[member.name] = FreshHost(fleet, member)
@@ -115,10 +114,9 @@ def further(bench: Bench, platform: FleetPlatform, alone: Baseline) -> None:
         copy(docker.from_env(), like, host.volume)
     grown(platform)
     values = [unchanged(platform) for _ in range(bench.repeats)]
-    baseline = Baseline(alone.what, alone.values)
     what = "`make deploy`, nothing to change, ten hosts"
     note = "all ten share this machine's cores with the controller"
-    bench.add(Figure(what, "s", values, note, baseline=baseline))
+    bench.add(Figure(what, "s", values, note, baseline=three))
     for name in [name for name in fleet.hosts if name not in ("hub", "r1", "r2")]:
         fleet.hosts.pop(name).remove()
     for member in simulated(3, MOST - 1):
@@ -131,7 +129,7 @@ def further(bench: Bench, platform: FleetPlatform, alone: Baseline) -> None:
         f"{MOST - 3} of them simulated, without engines: sshd, Python, recorded answers as docker; "
         "all share this machine's cores with the controller"
     )
-    bench.add(Figure(what, "s", values, note, baseline=baseline))
+    bench.add(Figure(what, "s", values, note, baseline=three))
 
 
 def recorded_answers(platform: FleetPlatform) -> str:
@@ -231,3 +229,9 @@ def measure(bench: Bench) -> None:
         made.forget_key()
         shutil.rmtree(place)
     deploying(bench)
+
+
+def measure_many(bench: Bench) -> None:
+    """Time deploys to more hosts than a team begins with."""
+    with fleet("bench-many", 202, members(3)) as many:
+        further(bench, many)

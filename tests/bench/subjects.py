@@ -48,6 +48,7 @@ SUBJECTS = {
     "images": Subject("Images", images.measure),
     "render": Subject("Rendering", render.measure),
     "fleet": Subject("Several hosts", fleet.measure),
+    "many": Subject("Many hosts", fleet.measure_many),
 }
 
 
