@@ -14,6 +14,8 @@ BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
 FLEET_LONG = {FLEET_FAULTS, FLEET / "test_verify.py"}
 LAST = DEMO / "test_destroy.py"  # removes the platform
+# HERE is what needs neither platform nor hosts.
+ORDER = (DEMO, FAULTS, LAST, FLEET, FLEET_FAULTS, HERE, BASELINE)
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
 # many tests share come after the demo, on the same worker. The baseline's hosts come last on the
 # other one: on a new machine the demo first builds all its images.
@@ -49,13 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def rank(item: pytest.Item) -> int:
-    """Give the item's place: 5 for what needs neither platform nor hosts."""
-    if item.path.is_relative_to(BASELINE):
-        return 6
-    if item.path.is_relative_to(FLEET):
-        return 4 if item.path == FLEET_FAULTS else 3
-    if not item.path.is_relative_to(DEMO):
-        return 5
-    if item.path == LAST:
-        return 2
-    return 1 if item.path.is_relative_to(FAULTS) else 0
+    """Give the item's place in the order: that of the innermost folder, or file, that has it."""
+    of = [place for place in ORDER if item.path.is_relative_to(place)]
+    return ORDER.index(max(of, key=lambda place: len(place.parts)))

@@ -28,9 +28,10 @@ def measure(results: Results, names: list[str], repeats: int) -> list[str]:
         try:
             SUBJECTS[name].measure(bench)
         except Exception:
-            # The others' figures are worth having all the same, and those taken before.
+            # The others' figures are worth having all the same.
             traceback.print_exc()
             failed.append(name)
+            continue
         if bench.figures:
             day = time.strftime("%Y-%m-%d")
             results.sections[name] = Section(day, commit(), load, bench.figures)

@@ -10,29 +10,12 @@ from typing import Any
 import pytest
 from dap_pipelines import coordinator
 from dap_pipelines.coordinator import Coordinator
-from dap_pipelines.values import Host, JobLimits, Size, Values
+from dap_pipelines.values import Host, Size
+
+from tests.unit.forge_lite.given import values
 
 ONE = Host("one", ("big",), 1)
 FAR = Host("far", (), 1, address="10.0.0.9", port=2376)
-
-
-def values(*hosts: Host) -> Values:
-    return Values(
-        platform="dap",
-        network="dap_edge",
-        projects=("analysis",),
-        url="https://git.example",
-        clone="ssh://git@git.example/",
-        registry="registry.example",
-        follow_seconds=1,
-        engines=hosts,
-        timeout_seconds=1,
-        keep=1,
-        log_bytes=1,
-        artifact_bytes=1,
-        default_image="base",
-        job=JobLimits("1g", 0, 1),
-    )
 
 
 class Engines:

@@ -5,25 +5,11 @@ from dataclasses import replace
 import pytest
 from dap_pipelines.environments import LockError, may_build, read_lock
 from dap_pipelines.state import Pipeline
-from dap_pipelines.values import JobLimits, Values
+
+from tests.unit.forge_lite.given import values
 
 DIGEST = "sha256:" + "1" * 64
-VALUES = Values(
-    platform="dap",
-    network="dap_edge",
-    projects=("analysis", "churn"),
-    url="https://git.example",
-    clone="ssh://git@git.example/",
-    registry="registry.example",
-    follow_seconds=1,
-    engines=(),
-    timeout_seconds=1,
-    keep=1,
-    log_bytes=1,
-    artifact_bytes=1,
-    default_image="base",
-    job=JobLimits("1g", 1, 1),
-)
+VALUES = replace(values(), projects=("analysis", "churn"))
 PUSH = Pipeline(1, "analysis", "refs/heads/main", "0" * 40, "", "ada", 0)
 
 

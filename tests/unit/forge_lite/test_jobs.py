@@ -22,7 +22,8 @@ from dap_pipelines.policy import Policy
 from dap_pipelines.state import Pipeline
 from dap_pipelines.values import Host, JobLimits, Size
 
-from tests.unit.forge_lite.test_coordinator import end_all, values
+from tests.unit.forge_lite.given import values
+from tests.unit.forge_lite.test_coordinator import end_all
 
 NEAR, FAR = Host("near", (), 1), Host("far", ("big",), 1)
 PIPELINE = Pipeline(7, "analysis", "refs/heads/main", "0" * 40, "", "ada", 0)

@@ -4,24 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dap_pipelines.values import Host, JobLimits, Size, Values
+from dap_pipelines.values import Host, JobLimits, Size
 
-VALUES = Values(
-    platform="dap",
-    network="dap_edge",
-    projects=(),
-    url="",
-    clone="",
-    registry="",
-    follow_seconds=0,
-    engines=(),
-    timeout_seconds=0,
-    keep=0,
-    log_bytes=0,
-    artifact_bytes=0,
-    default_image="",
-    job=JobLimits("4g", 0, 9),
-)
+from tests.unit.forge_lite.given import values
+
+VALUES = replace(values(), job=JobLimits("4g", 0, 9))
 GIB = 2**30
 
 
