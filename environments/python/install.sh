@@ -5,7 +5,8 @@
 # tests, C made by Cython, debugpy's libraries for other systems; JupyterLab brings its pages twice.
 # Bytecode is made here because users cannot write it.
 set -eu
-mkdir -p /out/usr/local
+# uv makes no folder where a layer has no package.
+mkdir -p /out/usr/local/lib/python3.13/site-packages
 cd /out/usr/local
 UV_COMPILE_BYTECODE=0 uv pip install --python /usr/bin/python3 --prefix . --require-hashes --no-deps \
     --only-binary :all: -r "$1"
