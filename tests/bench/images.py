@@ -16,6 +16,7 @@ from demo.flow import PLATFORM
 from demo.project import ROOT, run
 from tests import environments
 from tests.bench.bench import Bench
+from tests.bench.cache import restored
 from tests.bench.figure import Baseline, Figure
 from tests.bench.running import OWN, Running
 from tests.bench.timing import interleave, seconds
@@ -32,9 +33,9 @@ LARGEST_AT_MOST_MB = 829
 CHANGED_AT_MOST_S = 10
 EXTRA = ("r", "python-cuda")
 TAG = "dap-bench/python"
-RUNS = 2  # at most: each leaves a gigabyte in the build cache
-# Pure Python that asks for nothing, locked with its hashes for the tools here; of the layers that it may
-# come into, it is in the largest.
+RUNS = 2  # at most: each takes a gigabyte of the disk until the end
+# Pure Python that asks for nothing, locked with its hashes for the tools here. It comes into the
+# largest of the layers for what no layer names.
 DEPENDENCY = "pathspec"
 
 
@@ -220,8 +221,9 @@ def sizes(bench: Bench, extra_images: Mapping[str, str]) -> None:
 
 def measure(bench: Bench) -> None:
     """Time builds and take sizes."""
-    builds(bench)
-    installers(bench)
-    images = extra(bench)
-    starts(bench, images)
-    sizes(bench, images)
+    with restored():
+        builds(bench)
+        installers(bench)
+        images = extra(bench)
+        starts(bench, images)
+        sizes(bench, images)
