@@ -50,14 +50,17 @@ class Mount:
 
 @dataclass(frozen=True)
 class ComposeService:
-    """A compose service as its folder writes it; `keys` is all but what has a field here."""
+    """A compose service as its folder writes it; `keys` is all but what has a field here.
+
+    `secrets` is name → where it appears: a path, or a name in /run/secrets.
+    """
 
     name: str
     where: str
     keys: Mapping[str, Any]
     options: ServiceOptions
     mounts: tuple[Mount, ...]
-    secrets: tuple[str, ...]
+    secrets: Mapping[str, str]
     networks: tuple[str, ...]
     build: Mapping[str, Any] | None
     image: str | None
@@ -181,9 +184,10 @@ def _service(
     for network in networks:
         if network not in NETWORKS:
             raise InputError(f"{place}.networks: '{network}'; allowed are {', '.join(NETWORKS)}")
-    secrets = tuple(_list(place, "secrets", data))
-    if not all(isinstance(secret, str) for secret in secrets):
-        raise InputError(f"{place}.secrets: must be a list of names")
+    secrets = dict(
+        _secret(f"{place}.secrets[{index}]", value)
+        for index, value in enumerate(_list(place, "secrets", data))
+    )
     build = data.get("build")
     if isinstance(build, str):
         build = {"context": build}
@@ -221,6 +225,16 @@ def _mount(place: str, value: Any) -> Mount:
         rest = {key: part for key, part in value.items() if key not in ("source", "target")}
         return Mount(str(value.get("source", "")), str(value["target"]), rest)
     raise InputError(f"{place}: must be SOURCE:TARGET[:OPTIONS] or a mapping with target:")
+
+
+def _secret(place: str, value: Any) -> tuple[str, str]:
+    if isinstance(value, str):
+        return value, value
+    if isinstance(value, dict) and value.keys() == {"source", "target"}:
+        source, target = str(value["source"]), str(value["target"])
+        if target.startswith("/"):
+            return source, target
+    raise InputError(f"{place}: must be a name, or a mapping of source: NAME and target: /PATH")
 
 
 def _uid(data: Mapping[str, Any]) -> int:

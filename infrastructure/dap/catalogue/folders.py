@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from dap.catalogue.model import EnvironmentOptions
+from dap.catalogue.model import EnvironmentOptions, Option
 from dap.environments.content import content_of_base, contents
 from dap.environments.lock import PATH as LOCK
 from dap.environments.lock import Locked, read_lock
@@ -29,9 +29,12 @@ from dap.files import (
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 RESERVED = ("base", "builder", "dap")
 NOT_CONTEXT = {
-    *("compose.yml", "content.py", "reproduce.py", "README.md"),
-    *("config", "secrets", "client", "tests"),
+    *("compose.yml", "content.py", "reproduce.py", "options.yml", "README.md"),
+    *("config", "content", "secrets", "client", "tests"),
 }
+
+
+_OPTIONS = TypeAdapter(dict[str, Option])
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class ServiceFolder:
     config: tuple[SourceFile, ...]
     secrets: tuple[SourceFile, ...]
     client: tuple[SourceFile, ...]
-    content: SourceFile | None
+    content: tuple[SourceFile, ...] = ()
+    options: Mapping[str, Option] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
@@ -157,8 +161,34 @@ def _service(root: Path, path: Path) -> ServiceFolder:
         config=_below(files, "config"),
         secrets=_below(files, "secrets"),
         client=client,
-        content=top.get("content.py"),
+        content=_content(where, files, top.get("content.py")),
+        options=_options(top.get("options.yml")),
     )
+
+
+def _content(
+    where: str, files: Iterable[SourceFile], module: SourceFile | None
+) -> tuple[SourceFile, ...]:
+    """Return the files of a folder's content: `content.py`, or the package `content/`."""
+    package = tuple(file for file in files if file.path.startswith("content/"))
+    if module is None:
+        return package
+    if package:
+        raise InputError(f"{where}: has content.py and content/; one of them is needed")
+    return (module,)
+
+
+def _options(file: SourceFile | None) -> dict[str, Option]:
+    """Read `options.yml`: name → what may be chosen."""
+    if file is None:
+        return {}
+    try:
+        data = yaml.safe_load(file.content)
+        return _OPTIONS.validate_python(data)
+    except yaml.YAMLError as error:
+        raise InputError(f"{file.where}: {yaml_problem(error)}") from error
+    except ValidationError as error:
+        raise InputError(model_problem(file.where, error)) from error
 
 
 def _environment(root: Path, path: Path) -> EnvironmentFolder:

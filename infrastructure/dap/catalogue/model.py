@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    model_validator,
+)
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 RouteName = Annotated[str, StringConstraints(pattern=r"^(@|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$")]
@@ -13,7 +22,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[kmg]$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Role = Literal["service", "runner"]
-SecretKind = Literal["password", "token", "ssh-key", "user"]
+SecretKind = Literal["password", "token", "ssh-key", "user", "content"]
 
 
 class _Model(BaseModel):
@@ -114,6 +123,30 @@ class Connect(_Model):
     text: str
 
 
+class Reserved(_Model):
+    """Names that a service keeps for itself, so that users or projects can't have them."""
+
+    users: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+
+
+class Option(_Model):
+    """One entry of a folder's `options.yml`: what `options` in the settings may choose.
+
+    A value is of the default's type and, where there are `choices`, one of them.
+    """
+
+    description: Reason
+    default: StrictBool | StrictInt | StrictStr
+    choices: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _chooses_its_default(self) -> Option:
+        if self.choices and self.default not in self.choices:
+            raise ValueError(f"default: must be one of {', '.join(self.choices)}")
+        return self
+
+
 class FolderOptions(_Model):
     """`x-dap` at the top level of a folder's `compose.yml`."""
 
@@ -124,6 +157,7 @@ class FolderOptions(_Model):
     secrets: dict[Label, SecretKind] = {}
     resources: tuple[Resource, ...] = ()
     connect: tuple[Connect, ...] = ()
+    reserved: Reserved = Reserved()
 
 
 class ServiceOptions(_Model):

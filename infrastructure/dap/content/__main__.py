@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from dap.content.plan import PlanError, read_plan, read_secrets
+from dap.content.context import Secrets
+from dap.content.kept import Kept
+from dap.content.plan import PlanError, read_clients, read_plan, read_secrets
 from dap.content.runner import run
 
 
@@ -16,10 +18,14 @@ def main() -> int:
     )
     parser.add_argument("--tree", type=Path, default=Path("/content"), help="default: %(default)s")
     parser.add_argument("--secrets", type=Path, default=Path("/run/secrets/vault.json"))
+    parser.add_argument("--clients", type=Path, default=Path("/run/secrets/clients.json"))
+    parser.add_argument("--kept", type=Path, default=Path("/kept"))
     arguments = parser.parse_args()
     try:
         plan = read_plan(arguments.tree)
-        secrets = read_secrets(arguments.secrets)
+        vault = read_secrets(arguments.secrets)
+        kept = Kept(arguments.kept, vault, check=arguments.check)
+        secrets = Secrets(vault, kept, read_clients(arguments.clients))
     except PlanError as error:
         print(f"content: {error}", file=sys.stderr)
         return 2

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tenacity import RetryError, retry, retry_if_exception, stop_after_delay, wait_exponential
 
-from dap.content.plan import Plan
-from dap.content.report import Report
+from dap.content.kept import Kept
+from dap.content.plan import Client, Plan
+from dap.content.report import SHORTEST_HIDDEN, Report
 
 REQUEST_TIMEOUT_S = 5
 T = TypeVar("T")
@@ -19,17 +21,30 @@ class ContentError(Exception):
     """Content can't be made as asked; the message says what is wrong and what to do."""
 
 
+@dataclass(frozen=True)
+class Secrets:
+    """What the content run knows of secrets: the vault, what was kept, clients of projects."""
+
+    vault: Mapping[str, str]
+    kept: Kept
+    clients: Mapping[str, Client] = field(default_factory=dict)
+
+
 class Context:
     """Settings, secrets and what is asked of one folder; counts what it does.
 
+    `options` are the folder's own, `routes` name → as plan.json has it, `environments` name → image.
     `users` are those of `platform.yml` with `projects`, names of the projects they are members
     of; `projects` have `members` written out.
     """
 
     def __init__(
-        self, plan: Plan, secrets: Mapping[str, str], report: Report, folder: str, *, check: bool
+        self, plan: Plan, secrets: Secrets, report: Report, folder: str, *, check: bool
     ) -> None:
         self.settings: dict[str, Any] = dict(plan.settings)
+        self.options: dict[str, Any] = dict(plan.folders[folder].options)
+        self.routes = plan.routes
+        self.environments = plan.environments
         self.folder = folder
         self.check = check
         names = [user["name"] for user in self.settings["users"]]
@@ -51,12 +66,41 @@ class Context:
         Raises:
             ContentError: there is none of this name.
         """
+        value = self.kept(name)
+        if value is None:
+            raise ContentError(f"secret '{name}' is missing: deploy again to have it made")
+        return value
+
+    def kept(self, name: str) -> str | None:
+        """Return a secret of the kind `content`, or None where content has not got it yet."""
+        return self._secrets.kept.values.get(name) or self._secrets.vault.get(name)
+
+    def keep(self, name: str, value: str) -> None:
+        """Keep a secret that a service gave; it is on disk on return, and goes into the vault.
+
+        Its name must be declared with the kind `content`.
+        """
+        self._report.hide(value)
+        self._secrets.kept.put(name, value)
+
+    def client(self, project: str) -> Client:
+        """Return what clients need that log in as a project.
+
+        Raises:
+            ContentError: there is none of this name.
+        """
         try:
-            return self._secrets[name]
+            return self._secrets.clients[project]
         except KeyError:
-            raise ContentError(
-                f"secret '{name}' is missing: deploy again to have it made"
-            ) from None
+            raise ContentError(f"'{project}' is no project of the settings") from None
+
+    def is_secret(self, text: str) -> bool:
+        """Tell whether a text holds a secret; the CA's certificate is none."""
+        return any(
+            len(value) >= SHORTEST_HIDDEN and value in text
+            for name, value in self._secrets.vault.items()
+            if not name.endswith("certificate")
+        )
 
     def resources(self, kind: str) -> list[dict[str, Any]]:
         """Return what folders ask of this one: dicts with `name`, `owner`, `secret` and so on."""

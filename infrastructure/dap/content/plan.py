@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,38 @@ class PlanError(Exception):
 
 @dataclass(frozen=True)
 class Folder:
-    """A service folder; `script` is its content.py, None if it has none."""
+    """A service folder; `script` is its content.py or content/__init__.py, None if it has none."""
 
     name: str
     needs: frozenset[str]
     script: Path | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Client:
+    """Variables, and variable that points to a file → content of the file."""
+
+    environment: Mapping[str, str]
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings as plain data, the folders, and what they ask of each other."""
+    """The settings as plain data, the folders, and what they ask of each other.
+
+    `routes` is name → as plan.json has it, `environments` name → image.
+    """
 
     settings: Mapping[str, Any]
     folders: Mapping[str, Folder]
     resources: tuple[Mapping[str, Any], ...]
+    routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environments: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_plan(tree: Path) -> Plan:
-    """Read `plan.json` in `tree`; the script of folder NAME is `services/NAME/content.py` there.
+    """Read `plan.json` in `tree`; the script of folder NAME is in `services/NAME` there.
 
     Raises:
         PlanError: a file is missing or has another shape than doc/architecture.md describes.
@@ -42,13 +56,24 @@ def read_plan(tree: Path) -> Plan:
     try:
         described = data["folders"]
         folders = {
-            name: Folder(name, frozenset(folder.get("needs", [])), _script(tree, name))
+            name: Folder(
+                name,
+                frozenset(folder.get("needs", [])),
+                _script(tree, name),
+                folder.get("options", {}),
+            )
             for name, folder in described.items()
         }
         resources = tuple(
             resource for folder in described.values() for resource in folder.get("resources", [])
         )
-        return Plan(settings=data["settings"], folders=folders, resources=resources)
+        return Plan(
+            settings=data["settings"],
+            folders=folders,
+            resources=resources,
+            routes={route["name"]: route for route in data.get("routes", [])},
+            environments=data.get("environments", {}),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise PlanError(f"{path}: not the plan of this version: {error!r}") from error
 
@@ -65,9 +90,25 @@ def read_secrets(path: Path) -> dict[str, str]:
     return secrets
 
 
+def read_clients(path: Path) -> dict[str, Client]:
+    """Read what clients need that log in as a project: project → its variables and files.
+
+    Raises:
+        PlanError: the file is missing or has another shape.
+    """
+    try:
+        return {
+            name: Client(client["environment"], client["files"])
+            for name, client in _read(path).items()
+        }
+    except (KeyError, TypeError) as error:
+        raise PlanError(f"{path}: not the clients of this version: {error!r}") from error
+
+
 def _script(tree: Path, name: str) -> Path | None:
-    path = tree / "services" / name / "content.py"
-    return path if path.is_file() else None
+    folder = tree / "services" / name
+    found = [folder / "content.py", folder / "content" / "__init__.py"]
+    return next((path for path in found if path.is_file()), None)
 
 
 def _read(path: Path) -> dict[str, Any]:

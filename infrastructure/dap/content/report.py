@@ -22,8 +22,12 @@ class Report:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
+        self.hide()
+
+    def hide(self, *more: str) -> None:
+        """Hide further secrets from now on."""
         # The longest first: a secret may be part of another.
-        long = {secret for secret in self.secrets if len(secret) >= SHORTEST_HIDDEN}
+        long = {secret for secret in (*self.secrets, *more) if len(secret) >= SHORTEST_HIDDEN}
         self.secrets = sorted(long, key=len, reverse=True)
 
     def step(self, folder: str, what: str, *, changed: bool, check: bool) -> None:

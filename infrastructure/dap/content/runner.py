@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from dap.content.context import ContentError, Context
+from dap.content.context import ContentError, Context, Secrets
 from dap.content.plan import Folder, Plan
 from dap.content.report import Report
 
@@ -18,12 +18,12 @@ WORKERS = 8
 _Apply = Callable[[Context], None]
 
 
-def run(plan: Plan, secrets: Mapping[str, str], *, check: bool) -> int:
+def run(plan: Plan, secrets: Secrets, *, check: bool) -> int:
     """Apply every folder, print the steps and the summary; return the exit status, 0 or 1.
 
     A folder whose needs failed is not tried and counts as failed; the others are.
     """
-    report = Report(secrets.values())
+    report = Report([*secrets.vault.values(), *secrets.kept.values.values()])
     order = TopologicalSorter(
         {name: folder.needs & plan.folders.keys() for name, folder in plan.folders.items()}
     )
@@ -40,7 +40,7 @@ def run(plan: Plan, secrets: Mapping[str, str], *, check: bool) -> int:
 def _run_in_order(
     order: TopologicalSorter[str],
     plan: Plan,
-    secrets: Mapping[str, str],
+    secrets: Secrets,
     report: Report,
     *,
     check: bool,
@@ -73,7 +73,10 @@ def _apply(folder: Folder, context: Context, report: Report) -> None:
 
 
 def _load(name: str, script: Path) -> _Apply:
-    spec = importlib.util.spec_from_file_location(f"content_{name.replace('-', '_')}", script)
+    package = [str(script.parent)] if script.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(
+        f"content_{name.replace('-', '_')}", script, submodule_search_locations=package
+    )
     if spec is None or spec.loader is None:
         raise ContentError(f"{script}: can't be loaded")
     module = importlib.util.module_from_spec(spec)

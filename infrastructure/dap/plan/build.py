@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dap.catalogue import Catalogue, ComposeReader, ComposeService, HostedFolder
 from dap.plan.checks import check_plan, check_settings
-from dap.plan.context import base_context
+from dap.plan.context import base_context, folder_options
 from dap.plan.images import Image, Images
 from dap.plan.model import (
     HostPlan,
@@ -87,7 +87,10 @@ def _host_plan(
     hosts: tuple[HostView, ...],
 ) -> HostPlan:
     context = base_context(settings, host, hosts, catalogue, images)
-    hosted = (reader.read(folder, context) for folder in catalogue.services.values())
+    hosted = (
+        reader.read(folder, {**context, "options": folder_options(settings, folder)})
+        for folder in catalogue.services.values()
+    )
     folders = in_order(
         folder for folder in hosted if folder and set(folder.options.roles) & set(host.roles)
     )

@@ -39,7 +39,7 @@ def check_settings(settings: Settings, catalogue: Catalogue) -> None:
         for index, name in enumerate(settings.environments)
         if name not in catalogue.environments
     ]
-    _refuse([*problems, *_too_small(settings, catalogue)])
+    _refuse([*problems, *_too_small(settings, catalogue), *_options(settings, catalogue)])
 
 
 def _too_small(settings: Settings, catalogue: Catalogue) -> Iterable[Problem]:
@@ -63,6 +63,26 @@ def _too_small(settings: Settings, catalogue: Catalogue) -> Iterable[Problem]:
                 f"{where} {needs.memory} or more",
                 workspace.memory,
             )
+
+
+def _options(settings: Settings, catalogue: Catalogue) -> Iterable[Problem]:
+    for name, given in settings.options.items():
+        folder = catalogue.services.get(name)
+        if folder is None or not folder.options:
+            known = [each.name for each in catalogue.services.values() if each.options]
+            yield settings.problem(("options", name), "has no options", choice(name, known))
+            continue
+        for key, value in given.items():
+            path = ("options", name, key)
+            option = folder.options.get(key)
+            if option is None:
+                yield settings.problem(path, "is no option", choice(key, [*folder.options]))
+            elif type(value) is not type(option.default):
+                kind = {bool: "true, false", int: "a whole number"}.get(type(option.default), "text")
+                yield settings.problem(path, "is of the wrong kind", kind, value)
+            elif option.choices and value not in option.choices:
+                allowed = choice(str(value), option.choices)
+                yield settings.problem(path, "is none of what is allowed", allowed, value)
 
 
 def check_plan(plan: Plan) -> None:
@@ -116,7 +136,10 @@ def _taken_names(plan: Plan) -> Iterable[Problem]:
     ]:
         named.setdefault(name, set()).add(folder)
     served = {name for name, folders in named.items() if len(folders) > 1}
-    for section, taken in (("users", accounts), ("projects", accounts), ("workspaces", served)):
+    reserved = [folder.options.reserved for folder in plan.folders.values()]
+    users = accounts | {name for each in reserved for name in each.users}
+    projects = accounts | {name for each in reserved for name in each.projects}
+    for section, taken in (("users", users), ("projects", projects), ("workspaces", served)):
         for index, entry in enumerate(getattr(plan.settings, section)):
             if entry.name in taken:
                 yield plan.settings.problem(
@@ -140,9 +163,9 @@ def _needs(plan: Plan) -> Iterable[str]:
                     f"{where}: x-dap.resources: from: '{resource.from_}' runs on no host; "
                     f"there are: {', '.join(sorted(plan.folders))}"
                 )
-            elif plan.folders[resource.from_].folder.content is None:
+            elif not plan.folders[resource.from_].folder.content:
                 yield (
-                    f"{where}: x-dap.resources: from: '{resource.from_}' has no content.py "
+                    f"{where}: x-dap.resources: from: '{resource.from_}' has no content "
                     "that could make it"
                 )
 

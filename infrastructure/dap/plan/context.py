@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dap.catalogue import Catalogue
+from dap.catalogue import Catalogue, ServiceFolder
 from dap.catalogue.model import EnvironmentRoute
 from dap.errors import InputError
 from dap.plan.images import Images
@@ -38,6 +38,12 @@ def base_context(
         "environments": {name: image.reference for name, image in images.environments.items()},
         "image": lambda name: f"dap/{name}",
     }
+
+
+def folder_options(settings: Settings, folder: ServiceFolder) -> dict[str, bool | int | str]:
+    """Return what templates of a folder see as `options`: what is set, else the default."""
+    given = settings.options.get(folder.name, {})
+    return {name: given.get(name, option.default) for name, option in folder.options.items()}
 
 
 def environment_route(catalogue: Catalogue, name: str) -> EnvironmentRoute | None:

@@ -20,6 +20,8 @@ def secret_specs(plan: Plan) -> dict[str, SecretKind]:
     for store in settings.storage.stores:
         specs[f"storage/{store.name}/access-key"] = "user"
         specs[f"storage/{store.name}/secret-key"] = "user"
+    if settings.mail.user:
+        specs["mail/password"] = "user"
     for host in plan.hosts:
         for folder in host.folders:
             for name, kind in folder.options.secrets.items():

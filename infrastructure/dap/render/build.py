@@ -9,7 +9,7 @@ from typing import Any
 from dap.catalogue import Catalogue, HostedFolder, SourceFile, Templates
 from dap.catalogue.model import Connect
 from dap.errors import InputError
-from dap.plan import HostPlan, Plan, Route, Service, Stream, base_context
+from dap.plan import HostPlan, Plan, Route, Service, Stream, base_context, folder_options
 from dap.plan.model import hostname, url
 from dap.render.client import Client, Clients, Identity, identities
 from dap.render.compose import compose_file
@@ -84,7 +84,7 @@ class Renderer:
         return Tree(host.host.name, host.host.directory, tuple(files))
 
     def _config(self, host: HostPlan, folder: HostedFolder) -> Iterable[File]:
-        context = self._contexts[host.host.name]
+        context = self._of_folder(host.host.name, folder)
         for source in folder.folder.config:
             path, content = self._rendered(source, context)
             yield File(f"config/{folder.name}/{path}", content, 0o444)
@@ -92,7 +92,7 @@ class Renderer:
     def _secrets(self, host: HostPlan, folder: HostedFolder) -> Iterable[File]:
         sources = {file.path.removesuffix(".j2"): file for file in folder.folder.secrets}
         context = {
-            **self._contexts[host.host.name],
+            **self._of_folder(host.host.name, folder),
             **self._secret_context(),
             "client": self.client,
             "identities": self.identities,
@@ -176,7 +176,11 @@ class Renderer:
             for host in self.plan.hosts
             if any(other.name == folder for other in host.folders)
         )
-        return {**self._contexts[host], **self._secret_context()}
+        return {**self._of_folder(host, self.plan.folders[folder]), **self._secret_context()}
+
+    def _of_folder(self, host: str, folder: HostedFolder) -> dict[str, Any]:
+        options = folder_options(self.plan.settings, folder.folder)
+        return {**self._contexts[host], "options": options}
 
 
 def _contexts(catalogue: Catalogue, host: HostPlan) -> Iterable[File]:
@@ -198,8 +202,8 @@ def _content(catalogue: Catalogue, host: HostPlan, data: bytes) -> Iterable[File
     for file in catalogue.content:
         yield _copied("content/dap/content", file)
     for folder in host.folders:
-        if folder.folder.content is not None:
-            yield File(f"content/services/{folder.name}/content.py", folder.folder.content.content)
+        for file in folder.folder.content:
+            yield _copied(f"content/services/{folder.name}", file)
     yield File("content/plan.json", data)
 
 

@@ -149,11 +149,11 @@ class _Project:
             del mounted[whole]
         if service.secrets:
             out["secrets"] = []
-        for name in service.secrets:
+        for name, target in service.secrets.items():
             path = f"secrets/{folder.name}/{service.name}/{name}"
             source = f"{service.name}-{name.replace('/', '-')}"
             self.secrets[source] = {"file": f"./{path}"}
-            out["secrets"].append({"source": source, "target": name})
+            out["secrets"].append({"source": source, "target": target})
             mounted[path] = self.files[path]
         out["labels"] = {**_labels(service), **self.label}
         if options.may_stop:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dap.catalogue import HostedFolder
-from dap.plan import HostPlan, Plan
+from dap.plan import HostPlan, Plan, folder_options
 
 VERSION = 1
 
@@ -31,7 +31,7 @@ def plan_data(plan: Plan, host: HostPlan) -> dict[str, Any]:
             for other in plan.hosts
             for workspace in other.host.workspaces
         },
-        "folders": {folder.name: _folder(folder) for folder in host.folders},
+        "folders": {folder.name: _folder(plan, folder) for folder in host.folders},
         "tasks": [service.name for service in host.services if service.task],
         "images": [{"name": image.name, "reference": image.reference} for image in host.images],
         "environments": {
@@ -59,13 +59,14 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _folder(folder: HostedFolder) -> dict[str, Any]:
+def _folder(plan: Plan, folder: HostedFolder) -> dict[str, Any]:
     options = folder.options
     return {
         "title": options.title,
         "description": options.description,
         "needs": list(options.needs),
         "resources": [resource.data() for resource in options.resources],
+        "options": folder_options(plan.settings, folder.folder),
     }
 
 

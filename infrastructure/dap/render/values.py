@@ -9,10 +9,10 @@ from typing import Protocol
 
 import bcrypt
 
-from dap.errors import InputError
+from dap.errors import DapError, InputError
 from dap.plan import DIGEST_KEY, Plan, secret_specs
 from dap.secrets.hosts import HOSTS_CA, host_certificate, host_key
-from dap.secrets.kinds import ssh_public_key
+from dap.secrets.kinds import CONTENT, ssh_public_key
 from dap.settings import choice
 
 CA_KEY = "tls/ca-key"
@@ -36,7 +36,9 @@ class Values:
     """The secrets that a plan may use; without a vault each stands as a placeholder."""
 
     def __init__(self, plan: Plan, secrets: Secrets | None) -> None:
-        self._names = (*secret_specs(plan), *_TLS)
+        specs = secret_specs(plan)
+        self._names = (*specs, *_TLS)
+        self._late = {name for name, kind in specs.items() if kind == CONTENT}
         self._known = frozenset([*self._names, *_host_secrets(plan)])
         self._secrets = secrets
         self._hashes: dict[str, str] = {}
@@ -44,7 +46,7 @@ class Values:
         self._key = self.secret(DIGEST_KEY).encode()
 
     def secret(self, name: str) -> str:
-        """Return the value of a secret.
+        """Return the value of a secret; of one that content has not got yet, an empty text.
 
         Raises:
             DapError: no such secret is declared, or it is not in the vault.
@@ -53,7 +55,12 @@ class Values:
             raise InputError(f"no secret '{name}' is declared; there are: {self._choice(name)}")
         if self._secrets is None:
             return f"(secret {name})"
-        return self._secrets.get(name)
+        try:
+            return self._secrets.get(name)
+        except DapError:
+            if name in self._late:
+                return ""
+            raise
 
     def bcrypt(self, name: str) -> str:
         """Return the bcrypt hash of a secret; its salt comes from the name: always the same."""
@@ -81,7 +88,8 @@ class Values:
 
     def vault(self) -> dict[str, str]:
         """Return all secrets by name but the CA's key and those of hosts."""
-        return {name: self.secret(name) for name in sorted(self._names)}
+        found = {name: self.secret(name) for name in sorted(self._names)}
+        return {name: value for name, value in found.items() if value}
 
     def digest(self, content: bytes) -> str:
         """Return a digest (hex) of secret content that says nothing without the vault."""

@@ -12,6 +12,7 @@ from dap.errors import InputError
 PASSWORD_LENGTH = 32
 TOKEN_BYTES = 32
 USER = "user"
+CONTENT = "content"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)+")
 _REFUSED = "'\"`$\\"
@@ -61,13 +62,13 @@ _MAKERS: dict[str, Callable[[], str]] = {
     "token": _token,
     "ssh-key": _ssh_key,
 }
-KINDS = (*_MAKERS, USER)
+KINDS = (*_MAKERS, USER, CONTENT)
 """password: 32 of A-Z a-z 0-9; token: 64 hex digits; ssh-key: ed25519 private key, OpenSSH text;
-user: typed in by a person."""
+user: typed in by a person; content: got from a service by content, and missing until then."""
 
 
 def make(kind: str) -> str:
-    """A new secret of `kind`, which is one of KINDS other than user."""
+    """A new secret of `kind`, which is one of KINDS other than user and content."""
     return _MAKERS[kind]()
 
 

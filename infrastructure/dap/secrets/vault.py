@@ -12,7 +12,7 @@ import yaml
 from dap.errors import DapError, InputError
 from dap.replace import replace_file
 from dap.secrets.keyfile import key_path, make_key, read_key
-from dap.secrets.kinds import KINDS, USER, check_name, check_typed, make
+from dap.secrets.kinds import CONTENT, KINDS, USER, check_name, check_typed, make
 
 VAULT_FILE = Path("infrastructure", "secrets", "vault.yml")
 TLS_PREFIX = "tls/"
@@ -83,7 +83,11 @@ class Vault:
                 raise InputError(
                     f"secret {name}: unknown kind; allowed: {', '.join(KINDS)}; found: {kind}"
                 )
-        missing = [name for name in specs if name not in self._values and name not in self._given]
+        missing = [
+            name
+            for name, kind in specs.items()
+            if kind != CONTENT and name not in self._values and name not in self._given
+        ]
         typed = [name for name in missing if specs[name] == USER]
         if typed:
             raise InputError(

@@ -265,6 +265,22 @@ class Packages(Section):
     """PEM files with further certificate authorities to trust."""
 
 
+class Mail(Section):
+    """The mail server that services send through. Without a host, they send nothing.
+
+    With a user, its password is the secret mail/password.
+    """
+
+    host: HostAddress | None = None
+    """Name or address of the mail server."""
+    port: Port = 587
+    """Its port; on 465 TLS begins at once, on any other by STARTTLS."""
+    user: Line = ""
+    """Account to log in as; empty: without."""
+    sender: Email | None = None
+    """Address that mails come from. Left out: dap@ and the domain."""
+
+
 class Limits(Section):
     """Limits of one service."""
 
@@ -272,6 +288,9 @@ class Limits(Section):
     """CPUs at most."""
     memory: Memory | None = None
     """Memory at most."""
+
+
+Options = Annotated[dict[str, bool | int | str], EmptyIfNone]
 
 
 def _one_user(data: dict[str, Any]) -> list[User]:
@@ -319,8 +338,8 @@ class Settings(Section):
     address: IpAddress = "127.0.0.1"
     """IP address that the published ports bind to."""
     ports: Ports = Field(default_factory=Ports)
-    forge: Literal["lite"] = "lite"
-    """Git server and pipelines. lite: git over SSH, pipelines of .gitlab-ci.yml in Docker."""
+    forge: Literal["lite", "gitlab"] = "lite"
+    """Git server and pipelines of .gitlab-ci.yml. lite: for few people; gitlab: GitLab CE."""
     tls: Tls = Field(default_factory=Tls)
     users: list[User] = Field(default_factory=_one_user, min_length=1)
     """Everybody who has an account: exactly these."""
@@ -337,6 +356,9 @@ class Settings(Section):
     packages: Packages = Field(default_factory=lambda: Packages())
     resources: Annotated[dict[str, Limits], EmptyIfNone] = Field(default_factory=dict)
     """Compose service name to its limits."""
+    mail: Mail = Field(default_factory=Mail)
+    options: Annotated[dict[str, Options], EmptyIfNone] = Field(default_factory=dict)
+    """Folder of `infrastructure/services/` to what its options.yml lets one choose."""
 
     _source: Source | None = PrivateAttr(default=None)
 

@@ -20,7 +20,7 @@ def test_a_folder_is_split_into_its_parts(project: Project) -> None:
     assert [file.path for file in folder.config] == ["app.ini.j2", "words"]
     assert [file.path for file in folder.secrets] == ["store.ini.j2"]
     assert [file.path for file in folder.client] == ["NETRC.j2", "environment.j2"]
-    assert folder.content is None
+    assert folder.content == ()
 
 
 def test_executable_bits_are_read(project: Project) -> None:
@@ -29,7 +29,7 @@ def test_executable_bits_are_read(project: Project) -> None:
         "Dockerfile": False,
         "run": True,
     }
-    assert folder.content is not None
+    assert [file.path for file in folder.content] == ["content.py"]
 
 
 def test_tests_and_description_of_an_environment_are_no_build_context(project: Project) -> None:

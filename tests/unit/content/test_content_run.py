@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dap.content.context import Secrets
+from dap.content.kept import Kept
 from dap.content.plan import Plan, read_plan
-from dap.content.runner import run
+from dap.content.runner import run as run_with
 
 SECRET = "hunter2hunter2"
 SETTINGS = {
@@ -26,6 +28,10 @@ def tree(tmp_path: Path, folders: dict[str, tuple[list[str], str]]) -> Plan:
     plan = {"settings": SETTINGS, "folders": described}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     return read_plan(tmp_path)
+
+
+def run(plan: Plan, vault: dict[str, str], *, check: bool) -> int:
+    return run_with(plan, Secrets(vault, Kept(Path("/nowhere"), vault)), check=check)
 
 
 def step(what: str, *, changed: bool) -> str:

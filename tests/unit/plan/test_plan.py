@@ -241,7 +241,7 @@ def test_settings_that_do_not_fit_the_catalogue_are_refused(
     [
         ("new", ", needs: [stor]", "", "x-dap.needs: no service 'stor'; there are: app, "),
         ("new", ", resources: [{from: x, kind: k, name: n}]", "", "from: 'x' runs on no host"),
-        ("new", ", resources: [{from: app, kind: k, name: n}]", "", "'app' has no content.py"),
+        ("new", ", resources: [{from: app, kind: k, name: n}]", "", "'app' has no content"),
         (
             "new",
             ", resources: [{from: store, kind: k, name: n, secret: new/no}]",

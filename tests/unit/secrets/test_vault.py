@@ -40,7 +40,7 @@ def test_each_kind_is_made_as_promised(stored: Vault) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", stored.get("mlflow/session-key"))
     key = load_ssh_private_key(stored.get("forge/host-key").encode(), None)
     assert isinstance(key, Ed25519PrivateKey)
-    assert set(KINDS) == {*SPECS.values(), "user"}
+    assert set(KINDS) == {*SPECS.values(), "user", "content"}
 
 
 def test_what_is_stored_is_read_again(stored: Vault, opened: OpenVault) -> None:
