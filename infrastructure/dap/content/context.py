@@ -33,7 +33,8 @@ class Secrets:
 class Context:
     """Settings, secrets and what is asked of one folder; counts what it does.
 
-    `options` are the folder's own, `routes` name → as plan.json has it, `environments` name → image.
+    `options` are the folder's own, `routes` name → as plan.json has it, `environments` name →
+    image.
     `users` are those of `platform.yml` with `projects`, names of the projects they are members
     of; `projects` have `members` written out.
     """

@@ -11,6 +11,9 @@ from dap.plan.secrets import secret_specs
 from dap.settings import Problem, Settings, choice, memory_bytes, refusal
 
 
+_KINDS: dict[type, str] = {bool: "true, false", int: "a whole number", str: "text"}
+
+
 def check_settings(settings: Settings, catalogue: Catalogue) -> None:
     """Check what can be checked before any folder is rendered.
 
@@ -78,8 +81,8 @@ def _options(settings: Settings, catalogue: Catalogue) -> Iterable[Problem]:
             if option is None:
                 yield settings.problem(path, "is no option", choice(key, [*folder.options]))
             elif type(value) is not type(option.default):
-                kind = {bool: "true, false", int: "a whole number"}.get(type(option.default), "text")
-                yield settings.problem(path, "is of the wrong kind", kind, value)
+                allowed = _KINDS[type(option.default)]
+                yield settings.problem(path, "is of the wrong kind", allowed, value)
             elif option.choices and value not in option.choices:
                 allowed = choice(str(value), option.choices)
                 yield settings.problem(path, "is none of what is allowed", allowed, value)

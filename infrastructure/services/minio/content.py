@@ -81,9 +81,12 @@ def _wanted(context: Context) -> list[Account]:
         Account(p["name"], context.secret(f"projects/{p['name']}/password"), (p["name"],))
         for p in context.projects
     ]
+    asked: dict[tuple[str, str], list[str]] = {}
+    for resource in context.resources("bucket"):
+        asked.setdefault((resource["owner"], resource["secret"]), []).append(resource["name"])
     accounts += [
-        Account(r["owner"], context.secret(r["secret"]), (r["name"],))
-        for r in context.resources("bucket")
+        Account(owner, context.secret(secret), tuple(names))
+        for (owner, secret), names in asked.items()
     ]
     names = [account.name for account in accounts]
     twice = sorted({name for name in names if names.count(name) > 1})
