@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,6 +29,16 @@ class Secrets:
     vault: Mapping[str, str]
     kept: Kept
     clients: Mapping[str, Client] = field(default_factory=dict)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Yield a text and what it is in base64, wherever it stands in what is encoded."""
+    yield value
+    raw = value.encode()
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + raw).decode()
+        # Only characters that are made of the text's own bits.
+        yield encoded[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
 
 
 class Context:
@@ -96,11 +107,12 @@ class Context:
             raise ContentError(f"'{project}' is no project of the settings") from None
 
     def is_secret(self, text: str) -> bool:
-        """Tell whether a text holds a secret; the CA's certificate is none."""
+        """Tell whether a text holds a secret, as it is or in base64; a certificate is none."""
         return any(
-            len(value) >= SHORTEST_HIDDEN and value in text
+            form in text
             for name, value in self._secrets.vault.items()
-            if not name.endswith("certificate")
+            if len(value) >= SHORTEST_HIDDEN and not name.endswith("certificate")
+            for form in _forms(value)
         )
 
     def resources(self, kind: str) -> list[dict[str, Any]]:

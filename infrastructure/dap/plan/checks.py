@@ -10,7 +10,6 @@ from dap.plan.model import HostPlan, Plan
 from dap.plan.secrets import secret_specs
 from dap.settings import Problem, Settings, choice, memory_bytes, refusal
 
-
 _KINDS: dict[type, str] = {bool: "true, false", int: "a whole number", str: "text"}
 
 

@@ -11,8 +11,7 @@ from . import instance, people, projects, runners, server
 def apply(context: Context) -> None:
     """Wait until GitLab is up, then make what is missing and mend what differs."""
     try:
-        client = server.connect(context)
-        server.renew(context, client)
+        client = server.renew(context, server.connect(context))
         instance.apply(context, client)
         users = people.apply(context, client)
         projects.apply(context, client, users)

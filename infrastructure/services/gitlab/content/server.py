@@ -32,16 +32,7 @@ def connect(context: Context) -> gitlab.Gitlab:
     Raises:
         ContentError: GitLab is not up in time, or knows the platform's token not.
     """
-    route = context.routes["git"]
-    client = gitlab.Gitlab(
-        f"http://{route['service']}:{route['port']}",
-        private_token=context.secret(TOKEN),
-        timeout=60,
-        per_page=PAGE,
-        retry_transient_errors=True,
-        # GitLab names itself as browsers know it, which is not the way from here.
-        keep_base_url=True,
-    )
+    client = _client(context)
     context.wait(
         lambda: _answers(client), START_S, retry_on=lambda e: isinstance(e, _StartingError)
     )
@@ -59,6 +50,19 @@ def connect(context: Context) -> gitlab.Gitlab:
     return client
 
 
+def _client(context: Context) -> gitlab.Gitlab:
+    route = context.routes["git"]
+    return gitlab.Gitlab(
+        f"http://{route['service']}:{route['port']}",
+        private_token=context.secret(TOKEN),
+        timeout=60,
+        per_page=PAGE,
+        retry_transient_errors=True,
+        # GitLab names itself as browsers know it, which is not the way from here.
+        keep_base_url=True,
+    )
+
+
 def _answers(client: gitlab.Gitlab) -> None:
     try:
         client.http_get("/version", max_retries=0, retry_transient_errors=False)
@@ -71,8 +75,11 @@ def _answers(client: gitlab.Gitlab) -> None:
         raise
 
 
-def renew(context: Context, client: gitlab.Gitlab) -> None:
-    """Put a new token in the place of the platform's own where that ends soon."""
+def renew(context: Context, client: gitlab.Gitlab) -> gitlab.Gitlab:
+    """Put a new token in the place of the platform's own where that ends soon.
+
+    Returns the client that is logged in with the one that is good now.
+    """
     mine: Any = client.http_get("/personal_access_tokens/self")
     today = datetime.now(UTC).date()
     due = date.fromisoformat(mine["expires_at"]) - today <= RENEWED_BEFORE
@@ -82,6 +89,6 @@ def renew(context: Context, client: gitlab.Gitlab) -> None:
             post_data={"expires_at": (today + LIFETIME).isoformat()},
         )
         context.keep(TOKEN, new["token"])
-        client.private_token = new["token"]
-        client.headers["PRIVATE-TOKEN"] = new["token"]
+        client = _client(context)
     context.step("token of the platform", due)
+    return client

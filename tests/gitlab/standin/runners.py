@@ -1,0 +1,235 @@
+"""Runners, and the API that runners themselves use: ask for a job, report, hand in artifacts."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
+from tests.gitlab.standin.state import Row, token
+
+TYPES = ("instance_type", "group_type", "project_type")
+RUNNER: dict[str, Any] = {
+    "access_level": ("not_protected", "ref_protected"),
+    "description": str,
+    "locked": bool,
+    "maintenance_note": str,
+    "maximum_timeout": int,
+    "paused": bool,
+    "run_untagged": bool,
+    "tag_list": list,
+}
+IN_LISTS = ("id", "description", "paused", "runner_type", "is_shared", "online", "status")
+# What a runner tells of itself.
+ABOUT: dict[str, Any] = {
+    "info": dict,
+    "labels": dict,
+    "last_update": str,
+    "session": dict,
+    "system_id": str,
+    "token": str,
+}
+STATES = ("running", "success", "failed")
+FAILURES = ("script_failure", "runner_system_failure", "job_execution_timeout", "unknown_failure")
+
+
+@endpoint(
+    "GET",
+    "/runners/all",
+    query={**LIST, **dict.fromkeys(["type", "status", "paused", "tag_list", "scope"], str)},
+)
+def all_runners(call: Call) -> Answer:
+    wanted = call.query.get("type")
+    rows = [row for row in call.state.runners.values() if wanted in (None, row["runner_type"])]
+    return page(call, [{name: row[name] for name in IN_LISTS} for row in rows])
+
+
+@endpoint("GET", "/runners/:id")
+def runner(call: Call) -> Answer:
+    return Answer(200, {key: value for key, value in _runner(call).items() if key != "token"})
+
+
+def _runner(call: Call) -> Row:
+    if call.ids[0] not in call.state.runners:
+        raise Refusal(404, {"message": "404 Runner Not Found"})
+    return call.state.runners[call.ids[0]]
+
+
+@endpoint(
+    "POST",
+    "/user/runners",
+    body={**RUNNER, "runner_type": TYPES, "group_id": int, "project_id": int},
+    required=("runner_type",),
+)
+def create_runner(call: Call) -> Answer:
+    number = call.state.new_id()
+    new = {"description": None, "locked": False, "paused": False, "run_untagged": True}
+    row = {
+        **new,
+        "access_level": "not_protected",
+        "maximum_timeout": None,
+        "tag_list": [],
+        **_tags(call.body),
+        "id": number,
+        "is_shared": call.body["runner_type"] == "instance_type",
+        "online": False,
+        "status": "never_contacted",
+        "token": token("glrt-"),
+    }
+    _check_runner(row)
+    call.state.runners[str(number)] = row
+    return Answer(201, {"id": number, "token": row["token"], "token_expires_at": None})
+
+
+@endpoint("PUT", "/runners/:id", body=RUNNER)
+def update_runner(call: Call) -> Answer:
+    row = _runner(call)
+    new = {**row, **_tags(call.body)}
+    _check_runner(new)
+    row |= new
+    return runner(call)
+
+
+def _tags(given: Row) -> Row:
+    tags = given.get("tag_list", [])
+    names = tags.split(",") if isinstance(tags, str) else tags
+    return {**given, **({"tag_list": sorted(names)} if "tag_list" in given else {})}
+
+
+def _check_runner(row: Row) -> None:
+    if not row["run_untagged"] and not row["tag_list"]:
+        text = "can not be empty when runner is not allowed to pick untagged jobs"
+        raise Refusal(400, {"message": {"tags_list": [text]}})
+    if row["maximum_timeout"] is not None and row["maximum_timeout"] < 600:
+        raise Refusal(400, {"message": {"maximum_timeout": ["needs to be at least 10 minutes"]}})
+
+
+@endpoint("DELETE", "/runners/:id")
+def delete_runner(call: Call) -> Answer:
+    _runner(call)
+    del call.state.runners[call.ids[0]]
+    return Answer(204)
+
+
+@endpoint("POST", "/runners/:id/reset_authentication_token")
+def reset_token(call: Call) -> Answer:
+    row = _runner(call)
+    row["token"] = token("glrt-")
+    return Answer(201, {"token": row["token"], "token_expires_at": None})
+
+
+@endpoint(
+    "POST",
+    "/runners/verify",
+    auth="nobody",
+    body={"token": str, "system_id": str},
+    required=("token",),
+)
+def verify(call: Call) -> Answer:
+    row = _by_token(call)
+    return Answer(200, {"id": row["id"], "token": row["token"], "token_expires_at": None})
+
+
+def _by_token(call: Call) -> Row:
+    for row in call.state.runners.values():
+        if row["token"] == call.body["token"]:
+            row |= {"online": True, "status": "online"}
+            return row
+    raise Refusal(403, {"message": "403 Forbidden - invalid token"})
+
+
+@endpoint("POST", "/jobs/request", auth="nobody", body=ABOUT, required=("token",))
+def request_job(call: Call) -> Answer:
+    """Give the oldest job whose tags the runner has; 204 where none waits for it."""
+    runner = _by_token(call)
+    for row in call.state.jobs.values():
+        tags = set(row["tags"])
+        fits = tags <= set(runner["tag_list"]) if tags else runner["run_untagged"]
+        if runner["access_level"] == "ref_protected" and not row["protected"]:
+            fits = False
+        if row["status"] == "pending" and fits and not runner["paused"]:
+            row |= {"status": "running", "runner": runner["id"], "token": token("glcbt-")}
+            return Answer(201, _payload(row))
+    return Answer(204)
+
+
+def _payload(row: Row) -> Row:
+    """Return what a runner gets to run; doc/development/cicd of GitLab names the parts."""
+    return {
+        "id": row["id"],
+        "token": row["token"],
+        "allow_git_fetch": True,
+        "job_info": {"id": row["id"], "name": row["name"], "stage": "test", "project_id": 1},
+        "git_info": {"ref": "main", "sha": row["sha"], "ref_type": "branch", "refspecs": []},
+        "runner_info": {"timeout": 3600},
+        "variables": row["variables"],
+        "steps": [{"name": "script", "script": row["script"], "when": "on_success"}],
+        "image": {"name": row["image"]},
+        "services": [],
+        "artifacts": row["artifacts"],
+        "cache": [],
+        "credentials": [],
+        "dependencies": [],
+        "features": {"trace_sections": True},
+    }
+
+
+@endpoint(
+    "PUT",
+    "/jobs/:id",
+    auth="job",
+    body={
+        **ABOUT,
+        "state": STATES,
+        "exit_code": int,
+        "failure_reason": FAILURES,
+        "checksum": str,
+        "output": dict,
+    },
+    required=("token", "state"),
+)
+def update_job(call: Call) -> Answer:
+    row = call.state.jobs[call.ids[0]]
+    row["status"] = call.body["state"]
+    return Answer(200, None, {"Job-Status": row["status"]})
+
+
+@endpoint("PATCH", "/jobs/:id/trace", auth="job", query={"debug_trace": str}, raw=True)
+def trace(call: Call) -> Answer:
+    """Take a piece of the log; 416 where it does not begin at the end of what is there."""
+    row = call.state.jobs[call.ids[0]]
+    have = len(row["trace"].encode())
+    start = int(call.headers.get("Content-Range", "0-").partition("-")[0])
+    if start != have:
+        return Answer(416, {"message": "416 Range Not Satisfiable"}, {"Range": f"0-{have}"})
+    row["trace"] += call.raw.decode()
+    end = len(row["trace"].encode())
+    return Answer(202, f"0-{end}", {"Range": f"0-{end}", "Job-Status": row["status"]})
+
+
+@endpoint(
+    "POST",
+    "/jobs/:id/artifacts",
+    auth="job",
+    query={"artifact_format": str, "artifact_type": str, "expire_in": str},
+    raw=True,
+)
+def upload(call: Call) -> Answer:
+    row = call.state.jobs[call.ids[0]]
+    row["archive"] = base64.b64encode(call.raw).decode()
+    return Answer(201, {"message": "201 Created"})
+
+
+@endpoint("GET", "/jobs/:id/artifacts", auth="job", query={"direct_download": str})
+def download(call: Call) -> Answer:
+    row = call.state.jobs[call.ids[0]]
+    if not row.get("archive"):
+        raise Refusal(404, {"message": "404 Not found"})
+    return Answer(200, base64.b64decode(row["archive"]))
+
+
+def add_job(jobs: dict[str, Row], number: int, **given: Any) -> None:
+    """Have a job wait for a runner; what is not given is a job that says hello."""
+    new = {"name": "hello", "script": ["echo hello"], "image": "base", "tags": [], "variables": []}
+    left = {"artifacts": [], "protected": True, "sha": "0" * 40}
+    jobs[str(number)] = {"id": number, "status": "pending", "trace": "", **new, **left, **given}
