@@ -167,6 +167,26 @@ def is_template(path: Path) -> bool:
     return path.name == "compose.yml" and path.parent.parent == ROOT / "infrastructure" / "services"
 
 
+PIPELINES = ("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", "--data-transform")
+
+
+def pipelines() -> list[str]:
+    return [relative(p) for p in repository_files() if p.name == ".gitlab-ci.yml"]
+
+
+@pytest.mark.parametrize("name", pipelines())
+def test_pipelines_are_as_gitlabs_schema_has_them(name: str) -> None:
+    run(*PIPELINES, "gitlab-ci", name)
+
+
+def test_the_schema_does_find_faults(tmp_path: Path) -> None:
+    assert len(pipelines()) > 3
+    wrong = tmp_path / ".gitlab-ci.yml"
+    wrong.write_text("job: {script: [make], artefacts: {paths: [a]}}\n")
+    with pytest.raises(pytest.fail.Exception, match="exit status 1"):
+        run(*PIPELINES, "gitlab-ci", str(wrong))
+
+
 def test_shellcheck() -> None:
     names = shell_scripts()
     assert "infrastructure/bootstrap" in names
