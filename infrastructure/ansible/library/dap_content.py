@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -22,6 +23,11 @@ options:
   directory: {description: the tree on the host, type: str, required: true}
   tasks:
     description: one-shot services in their order
+    type: list
+    elements: str
+    required: true
+  kept:
+    description: volumes whose kept.json has secrets that services gave
     type: list
     elements: str
     required: true
@@ -109,6 +115,17 @@ def wait_for_health(project: str, directory: str, timeout_s: float) -> None:
         time.sleep(INTERVAL_S)
 
 
+def kept_secrets(volumes: list[str]) -> dict[str, str]:
+    """Return the secrets that services gave, from the volumes that are there."""
+    found: dict[str, str] = {}
+    for volume in volumes:
+        inspected = run(["docker", "volume", "inspect", "--format", "{{.Mountpoint}}", volume])
+        file = Path(inspected.stdout.strip(), "kept.json")
+        if inspected.returncode == 0 and file.exists():
+            found |= json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
 def running(project: str) -> bool:
     """Tell whether any container of the project runs."""
     label = f"label=com.docker.compose.project={project}"
@@ -122,6 +139,7 @@ def main() -> None:
             "project": {"type": "str", "required": True},
             "directory": {"type": "str", "required": True},
             "tasks": {"type": "list", "elements": "str", "required": True},
+            "kept": {"type": "list", "elements": "str", "required": True, "no_log": False},
             "stale": {"type": "bool", "required": True},
             "timeout_s": {"type": "int", "default": 240},
         },
@@ -129,21 +147,29 @@ def main() -> None:
     )
     given: dict[str, Any] = module.params
     changes: list[str] = []
+    secrets: dict[str, str] = {}
     try:
         if module.check_mode and (given["stale"] or not running(given["project"])):
             # Their own dry run needs the platform as it will be.
             module.exit_json(changed=True, changes=[f"run {task}" for task in given["tasks"]])
-        for task in given["tasks"]:
-            changes += run_task(given["directory"], task, module.check_mode)
+        try:
+            for task in given["tasks"]:
+                changes += run_task(given["directory"], task, module.check_mode)
+        finally:
+            secrets = {} if module.check_mode else kept_secrets(given["kept"])
         if not module.check_mode:
             wait_for_health(given["project"], given["directory"], given["timeout_s"])
     except UnwellError as error:
         module.fail_json(
-            msg=str(error), details=error.details, remedy="mend what the log says; deploy again"
+            msg=str(error),
+            details=error.details,
+            remedy="mend what the log says; deploy again",
+            secrets=secrets,
         )
     except CommandError as error:
-        module.fail_json(msg=str(error), remedy="mend what the output says; deploy again")
-    module.exit_json(changed=bool(changes), changes=changes)
+        remedy = "mend what the output says; deploy again"
+        module.fail_json(msg=str(error), remedy=remedy, secrets=secrets)
+    module.exit_json(changed=bool(changes), changes=changes, secrets=secrets)
 
 
 if __name__ == "__main__":

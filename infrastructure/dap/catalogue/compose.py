@@ -177,9 +177,10 @@ def _service(
                 f"{place}.volumes: '{mount.source}' is not declared under volumes:; "
                 f"declared are {', '.join(volumes) or 'none'}"
             )
-    for volume in options.backup:
-        if volume not in {mount.source for mount in mounts}:
-            raise InputError(f"{place}.x-dap.backup: '{volume}' is no volume of this service")
+    for key, named in (("backup", options.backup), ("keeps", (options.keeps,))):
+        for volume in named:
+            if volume is not None and volume not in {mount.source for mount in mounts}:
+                raise InputError(f"{place}.x-dap.{key}: '{volume}' is no volume of this service")
     networks = tuple(_list(place, "networks", data)) or ("internal",)
     for network in networks:
         if network not in NETWORKS:

@@ -174,6 +174,7 @@ class ServiceOptions(_Model):
     ssh: SshEntry | None = None
     may_stop: bool = False  # it ends with exit status 0 where that is wanted, and stays so
     reproduce: tuple[str, ...] = ()  # command that runs a job of an earlier commit again
+    keeps: Label | None = None  # volume whose kept.json has secrets that belong into the vault
     exceptions: dict[str, Reason] = {}
 
 

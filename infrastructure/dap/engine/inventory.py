@@ -69,6 +69,7 @@ def write_inventory(
             **host_variables(root, plan, host, tree, secrets, owner),
             "dap_tree_file": str(tree_file),
             "dap_told": str(told_file(folder)),
+            "dap_kept_file": str(kept_file(folder)),
             "dap_audit": audit,
         }
         hosts[host.host.name] = variables
@@ -116,6 +117,11 @@ def write_gone_inventory(
 def told_file(folder: Path) -> Path:
     """Return the file in which the service host's run tells other hosts' what it shipped."""
     return folder / "told.json"
+
+
+def kept_file(folder: Path) -> Path:
+    """Return the file in which the service host's run leaves secrets that content got."""
+    return folder / "kept.json"
 
 
 def host_variables(
@@ -199,6 +205,12 @@ def _platform(plan: Plan, host: HostPlan) -> dict[str, Any]:
         "dap_keep": KEEP,
         "dap_base": settings.images.base,
         "dap_tasks": [service.name for service in host.services if service.task],
+        "dap_kept": [
+            f"{settings.name}_{folder.name}-{service.options.keeps}"
+            for folder in host.folders
+            for service in folder.services
+            if service.options.keeps
+        ],
         # In a home, what starts a task and what waits for it may look in different ones.
         "ansible_async_dir": f"{host.host.directory}/.build/async",
     }

@@ -62,6 +62,10 @@ class Outcome:
             for change in step.changes
         ]
 
+    def after(self, first: Outcome) -> Outcome:
+        """What an earlier run and then this one did."""
+        return Outcome(self.log, [*first.steps, *self.steps], [*first.failures, *self.failures])
+
     def record(self, event: Event) -> None:
         """Take in an event of the callback plugin `dap_events`."""
         match event["event"]:

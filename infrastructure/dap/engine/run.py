@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dap.engine.forget import forget
-from dap.engine.inventory import told_file, write_inventory
+from dap.engine.inventory import kept_file, told_file, write_inventory
+from dap.engine.kept import take
 from dap.engine.lock import hold
 from dap.engine.playbook import Event, Outcome, run_playbook
 from dap.engine.prepare import Prepared
@@ -35,6 +37,20 @@ class Telling:
         self._progress(event)
 
 
+def _written(prepared: Prepared, verb: str) -> Path:
+    """Write the inventory; return its path."""
+    kept_file(prepared.work).unlink(missing_ok=True)
+    return write_inventory(
+        prepared.work,
+        prepared.root,
+        prepared.plan,
+        prepared.trees,
+        prepared.secrets,
+        prepared.vault.label,
+        verb,
+    )
+
+
 def run(
     prepared: Prepared,
     verb: str,
@@ -49,7 +65,8 @@ def run(
 
     A deploy also takes the platform off hosts that are gone from the settings; those in `lost`
     are forgotten without asking them. New secrets are saved before a host learns them, and not
-    before no host is refused.
+    before no host is refused. Where services gave content new ones, a second pass brings them to
+    who needs them.
 
     Raises:
         DapError: another run holds the lock, or Ansible itself failed.
@@ -59,15 +76,7 @@ def run(
         # What a deploy left that was killed, such as what its service host told the others.
         shutil.rmtree(prepared.work, ignore_errors=True)
         try:
-            inventory = write_inventory(
-                prepared.work,
-                prepared.root,
-                prepared.plan,
-                prepared.trees,
-                prepared.secrets,
-                prepared.vault.label,
-                verb,
-            )
+            inventory = _written(prepared, verb)
             playbook_run = partial(
                 run_playbook,
                 prepared.root,
@@ -87,6 +96,12 @@ def run(
                     return outcome
                 prepared.vault.save()
             outcome = playbook_run()
+            complete = take(prepared) if playbook == "deploy" and not check else None
+            if complete is not None and not outcome.failures:
+                progress.say("the vault has new secrets, which services gave; bringing them")
+                told_file(prepared.work).unlink(missing_ok=True)
+                _written(complete, verb)
+                outcome = playbook_run(log=prepared.log(f"{verb}-again", time)).after(outcome)
             failed = {failure.host for failure in outcome.failures}
             if playbook == "deploy" and not check and service not in failed:
                 log = prepared.log("forget", time)
