@@ -15,8 +15,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from dap.errors import DapError, InputError
+from dap.plan import Plan
 from dap.replace import replace_file
-from dap.settings import Settings, choice, load
+from dap.settings import choice, load
 from dap.settings.edit import add_project
 from dap.settings.types import ProjectName
 
@@ -40,20 +41,16 @@ class NewProject:
     directory: Path
 
 
-def clone_url(settings: Settings, project: str) -> str:
-    """Return what git takes for a project's repository on the forge."""
-    return f"ssh://git@git.{settings.domain}:{settings.ports.ssh}/{project}"
-
-
 class Making:
     """The steps from a name to a project that can be deployed; each is done once.
 
     What was asked for is kept in `.dap` until the end, so that a run that failed can go on.
     """
 
-    def __init__(self, root: Path, settings: Settings) -> None:
+    def __init__(self, root: Path, plan: Plan) -> None:
         self._root = root
-        self._settings = settings
+        self._plan = plan
+        self._settings = plan.settings
 
     def begin(self, name: str, members: Sequence[str], directory: Path | None) -> NewProject:
         """Check what is asked for, or find it half done.
@@ -184,7 +181,7 @@ class Making:
 
     def _make_folder(self, project: NewProject) -> None:
         """Made whole under another name first: a folder is there with its commit, or not at all."""
-        url = clone_url(self._settings, project.name)
+        url = self._plan.repository_url(project.name)
         scratch = Path(tempfile.mkdtemp(prefix=f".{project.name}-", dir=project.directory.parent))
         try:
             made = scratch / project.name

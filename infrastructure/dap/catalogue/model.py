@@ -59,12 +59,14 @@ class Route(_Model):
 class SshServer(_Model):
     """An SSH server that people log in to as `user`; `host_key` names the secret that is its key.
 
-    `jump`: the way to the services of its host that describe an `SshEntry`.
+    `jump`: the way to the services of its host that describe an `SshEntry`. `repositories`: where
+    git finds those of projects there, with PROJECT for the name of one.
     """
 
     user: str
     host_key: str
     jump: bool = False
+    repositories: str | None = None
 
 
 class Stream(_Model):

@@ -30,15 +30,18 @@ def new_project(
 
     One that failed on its way goes on when it is run again.
     """
-    from dap.cli._project import project_root, project_settings  # load slowly
+    from dap.catalogue import read_catalogue  # load slowly
+    from dap.cli._project import project_root, project_settings
     from dap.cli._report import console, fail
     from dap.engine import Progress, prepare, run
     from dap.errors import DapError
-    from dap.projects import Making, clone_url
+    from dap.plan import make_plan
+    from dap.projects import Making
 
-    root, settings = project_root(), project_settings()
+    root = project_root()
+    plan = make_plan(project_settings(), read_catalogue(root))
     listed = [word.strip() for word in members.split(",") if word.strip()]
-    making = Making(root, settings)
+    making = Making(root, plan)
     project = making.begin(name, listed, directory)
     progress = Progress(console(as_json=as_json))
     try:
@@ -56,7 +59,7 @@ def new_project(
             raise typer.Exit(1) from error  # 2 would say that nothing was changed
         raise
     making.end(project)
-    url = clone_url(settings, name)
+    url = plan.repository_url(name)
     if as_json:
         made = {"name": name, "directory": str(project.directory), "url": url}
         typer.echo(json.dumps({**made, "changed": len(outcome.changes())}, indent=2))

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from dap.catalogue import Catalogue, HostedFolder
 from dap.catalogue.model import Metrics, PortalEntry, RegistryLogin, SshEntry, SshServer
+from dap.errors import InputError
 from dap.plan.images import Image, Images
 from dap.settings import EVERYWHERE, Gpus, Reserve, Settings, Workspace
 
@@ -148,6 +149,20 @@ class Plan:
             for other in self.hosts
             if other is not host and (host.host.service or other.host.service)
         ]
+
+    def repository_url(self, project: str) -> str:
+        """Return what git takes for a project's repository.
+
+        Raises:
+            InputError: no service keeps repositories.
+        """
+        for stream in self.streams:
+            if stream.ssh is not None and stream.ssh.repositories is not None:
+                path = stream.ssh.repositories.replace("PROJECT", project)
+                return f"ssh://{stream.ssh.user}@{stream.hostname}:{stream.listen}/{path}"
+        raise InputError(
+            "no service keeps the repositories of projects; which folder is the forge?"
+        )
 
     def passed_routes(self, host: HostPlan) -> tuple[Route, ...]:
         """The routes of other hosts that the proxy of `host` passes on."""

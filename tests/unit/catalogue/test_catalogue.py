@@ -37,6 +37,14 @@ def test_tests_and_description_of_an_environment_are_no_build_context(project: P
     assert [file.path for file in environment.context] == ["Dockerfile"]
 
 
+def test_content_may_be_a_package_and_is_no_build_context(project: Project) -> None:
+    for name in ("__init__.py", "parts.py"):
+        project.write(f"infrastructure/services/app/content/{name}", "")
+    folder = read_catalogue(project.root).services["app"]
+    assert [file.path for file in folder.content] == ["content/__init__.py", "content/parts.py"]
+    assert [file.path for file in folder.context] == ["Dockerfile"]
+
+
 def test_traces_of_python_are_no_content(project: Project) -> None:
     before = read_catalogue(project.root)
     project.write("infrastructure/services/store/__pycache__/x.cpython-313.pyc", "x")
@@ -57,6 +65,14 @@ def test_traces_of_python_are_no_content(project: Project) -> None:
         ),
         ("environments/python/environment.yml", "a: [", "environment.yml: line "),
         ("infrastructure/services/app/client/plain", "", "client/plain: files of client/ are"),
+        ("infrastructure/services/store/content/__init__.py", "", "content.py and content/; one"),
+        ("infrastructure/services/app/options.yml", "a: {default: 1}", "yml: a.description: Field"),
+        ("infrastructure/services/app/options.yml", "a: [", "options.yml: line "),
+        (
+            "infrastructure/services/app/options.yml",
+            "a: {description: A, default: x, choices: [y]}",
+            "options.yml: a: Value error, default: must be one of y",
+        ),
     ],
 )
 def test_a_wrong_folder_is_refused(project: Project, path: str, text: str, message: str) -> None:
@@ -89,6 +105,12 @@ def test_a_wrong_folder_is_refused(project: Project, path: str, text: str, messa
         ("dap/app\n", "dap/nothing\n", "app-worker.image: no compose service 'nothing'"),
         ("./config/app.ini:", "./config/other:", "'./config/other': there is no such file"),
         ("./config/app.ini:", "./Dockerfile:", "'./Dockerfile': must be below ./config/"),
+        ("secrets: [session]", "secrets: [7]", "app-worker.secrets[0]: must be a name, or a map"),
+        (
+            "secrets: [session]",
+            "secrets: [{source: session, target: there}]",
+            "app-worker.secrets[0]: must be a name, or a mapping of source: NAME and target: /PATH",
+        ),
         ("./config/app.ini:", "data:", "services.app.volumes: 'data' is not declared"),
         ("./config/app.ini:/etc/app.ini:ro", "data", "'data': must be SOURCE:TARGET"),
         ("secrets: [session]", "secrets: [session]\n    networks: [host]", "networks: 'host'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from dap.content.context import Secrets
 from dap.content.kept import Kept
-from dap.content.plan import Plan, read_plan
+from dap.content.plan import Plan, PlanError, read_plan
 from dap.content.runner import run as run_with
 
 SECRET = "hunter2hunter2"
@@ -124,3 +125,71 @@ def test_an_error_that_waiting_does_not_mend_is_not_waited_for(
     )
     assert run(tree(tmp_path, {"wrong": ([], body)}), {}, check=False) == 1
     assert "KeyError: 'key'" in capsys.readouterr().out
+
+
+def test_content_may_be_a_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = tree(tmp_path, {"a": ([], "")})
+    package = tmp_path / "services" / "a" / "content"
+    package.mkdir()
+    (tmp_path / "services" / "a" / "content.py").unlink()
+    (package / "__init__.py").write_text(
+        "from .parts import NAME\n\n" + step("NAME", changed=False)
+    )
+    (package / "parts.py").write_text("NAME = 'of a part'\n")
+    assert run(read_plan(tmp_path), {}, check=False) == 0
+    assert capsys.readouterr().out.startswith("a: ok: of a part\n")
+    assert plan.settings == SETTINGS
+
+
+def test_a_secret_that_was_kept_is_on_disk_found_again_and_hidden(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = (
+        "def apply(context):\n"
+        "    found = context.kept('a/token')\n"
+        "    if found is None:\n"
+        f"        context.keep('a/token', '{SECRET}')\n"
+        "    context.step(f'token {found} {context.kept(\"a/token\")}', found is None)\n"
+    )
+    plan = tree(tmp_path, {"a": ([], body)})
+    for said in ("changed: token None ******", "ok: token ****** ******"):
+        assert run_with(plan, Secrets({}, Kept(tmp_path, {})), check=False) == 0
+        assert capsys.readouterr().out.splitlines()[0] == f"a: {said}"
+    file = tmp_path / "kept.json"
+    assert json.loads(file.read_text()) == {"a/token": SECRET}
+    # The vault has it by now; before that, what was kept goes before what the vault has.
+    assert Kept(tmp_path, {"a/token": "old"}).values == {"a/token": SECRET}
+    assert Kept(tmp_path, {"a/token": SECRET}).values == {}
+    assert json.loads(file.read_text()) == {}
+
+
+def test_a_dry_run_keeps_nothing(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, {}, check=True)
+    kept.put("a/token", SECRET)
+    assert not (tmp_path / "kept.json").exists()
+
+
+def test_what_was_kept_and_is_damaged_is_told(tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text("{")
+    with pytest.raises(PlanError, match=r"kept\.json: can't be read"):
+        Kept(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"password {SECRET}", True),
+        (base64.b64encode(f"ada:{SECRET}".encode()).decode(), True),
+        (base64.b64encode(f"a:{SECRET}".encode()).decode(), True),
+        (base64.b64encode(f"{SECRET} and more".encode()).decode(), True),
+        (SECRET[:-1], False),
+        ("a certificate: everybody may see it", False),
+    ],
+)
+def test_a_text_with_a_secret_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, secret: bool
+) -> None:
+    body = f"def apply(context):\n    context.step(str(context.is_secret({text!r})), False)\n"
+    vault = {"x": SECRET, "tls/ca-certificate": "everybody may see it", "short": "a"}
+    assert run(tree(tmp_path, {"a": ([], body)}), vault, check=False) == 0
+    assert capsys.readouterr().out.startswith(f"a: ok: {secret}\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -406,3 +407,78 @@ def test_labels_change_no_tag(project: Project) -> None:
     image = project.plan().images.environments["python"]
     assert image.labels["org.opencontainers.image.description"] == "Other"
     assert image.reference.endswith(f":{image.labels['org.opencontainers.image.version']}")
+
+
+OPTIONS = """\
+colour: {description: How it looks, default: red, choices: [red, green]}
+depth: {description: How deep, default: 3}
+loud: {description: Whether it speaks, default: false}
+"""
+
+
+def with_options(project: Project) -> None:
+    project.write("infrastructure/services/app/options.yml", OPTIONS)
+    project.replace(APP, "title: App\n", "title: App {{ options.colour }} {{ options.depth }}\n")
+    project.write(
+        "infrastructure/services/app/config/app.ini.j2",
+        "{% if options.loud %}\nurl = {{ url('app') }}\n{% endif %}\n",
+    )
+
+
+def test_options_are_the_defaults_or_what_the_settings_choose(project: Project) -> None:
+    with_options(project)
+    assert project.plan().folders["app"].options.title == "App red 3"
+    assert project.files()["config/app/app.ini"].content == b""
+    project.data["options"] = {"app": {"colour": "green", "loud": True}}
+    assert project.plan().folders["app"].options.title == "App green 3"
+    files = project.files()
+    assert files["config/app/app.ini"].content == b"url = https://app.dap.localhost\n"
+    told = json.loads(files["plan.json"].content)["folders"]["app"]["options"]
+    assert told == {"colour": "green", "depth": 3, "loud": True}
+
+
+def test_options_are_those_of_their_folder_alone(project: Project) -> None:
+    with_options(project)
+    project.replace("infrastructure/services/store/compose.yml", "Keeps", "{{ options.colour }}")
+    with pytest.raises(InputError, match=r"store/compose\.yml:3: .*colour"):
+        project.plan()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"other": {"depth": 1}}, "options.other: has no options; allowed: app"),
+        ({"store": {"depth": 1}}, "options.store: has no options; allowed: app"),
+        ({"app": {"dept": 1}}, "options.app.dept: is no option; allowed: depth (nearest)"),
+        ({"app": {"depth": "1"}}, "options.app.depth: is of the wrong kind; allowed: a whole"),
+        ({"app": {"depth": True}}, "options.app.depth: is of the wrong kind; allowed: a whole"),
+        ({"app": {"loud": 1}}, "options.app.loud: is of the wrong kind; allowed: true, false"),
+        ({"app": {"colour": "blue"}}, "options.app.colour: is none of what is allowed; allowed: r"),
+    ],
+)
+def test_options_that_a_folder_does_not_have_are_refused(
+    project: Project, given: dict[str, dict[str, object]], says: str
+) -> None:
+    with_options(project)
+    project.data["options"] = given
+    with pytest.raises(InputError, match=re.escape(says)):
+        project.plan()
+
+
+@pytest.mark.parametrize(
+    ("key", "section"), [("users", "users[0].name"), ("projects", "projects[0].name")]
+)
+def test_a_name_that_a_service_keeps_for_itself_is_refused(
+    project: Project, key: str, section: str
+) -> None:
+    name = {"users": "admin", "projects": "analysis"}[key]
+    project.replace(APP, "title: App\n", f"title: App\n  reserved: {{{key}: [{name}]}}\n")
+    with pytest.raises(InputError, match=re.escape(f"{section}: is the name of a service")):
+        project.plan()
+
+
+def test_the_password_of_mail_is_typed_in_where_there_is_a_user(project: Project) -> None:
+    project.data["mail"] = {"host": "mail.example.org"}
+    assert "mail/password" not in secret_specs(project.plan())
+    project.data["mail"]["user"] = "dap"
+    assert secret_specs(project.plan())["mail/password"] == "user"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import bcrypt
 import pytest
 import yaml
-from dap.errors import InputError
+from dap.errors import DapError, InputError
 from dap.plan import secret_specs
 from dap.render import File, Tree, render
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.unit.conftest import Project
 
+APP = "infrastructure/services/app/compose.yml"
 UIDS = {"proxy": 11005, "store": 11001, "app": 11003, "app-worker": 11003, "content": 11008}
 UIDS["admin-python"] = 1000
 
@@ -471,3 +472,46 @@ def test_a_workspace_reserves_the_gpus_it_asks_for(
     assert reserved["reservations"]["devices"] == [
         {"driver": "nvidia", "capabilities": ["gpu"], **device}
     ]
+
+
+def test_a_secret_stands_where_its_service_wants_it(project: Project) -> None:
+    project.replace(APP, "secrets: [session]", "secrets: [{source: session, target: /etc/session}]")
+    service = compose(project.files())["services"]["app-worker"]
+    assert service["secrets"] == [{"source": "app-worker-session", "target": "/etc/session"}]
+    assert "secrets/app/app-worker/session" in project.files()
+
+
+def test_a_secret_that_content_gets_is_empty_until_then(project: Project) -> None:
+    project.replace(APP, "session: token", "session: content")
+    plan = project.plan()
+    names = [*secret_specs(plan), "tls/ca-certificate", "tls/certificate", "tls/key"]
+    path = "secrets/app/app/session"
+    for there in (True, False):
+        values = {name: f"of {name}" for name in names if there or name != "app/session"}
+        files = {file.path: file for file in render(plan, LateVault(values))[0].files}
+        assert bool(files[path].content) is there
+        everything = json.loads(files["secrets/content/content/vault.json"].content)
+        assert ("app/session" in everything) is there
+
+
+class LateVault:
+    """Says of what it does not have what a vault says."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values = values
+
+    def get(self, name: str, /) -> str:
+        if name not in self.values:
+            raise DapError(f"secret {name}: there is none")
+        return self.values[name]
+
+
+def test_a_package_of_content_comes_with_the_rest(project: Project) -> None:
+    project.write("infrastructure/services/app/content/__init__.py", "from . import parts\n")
+    project.write("infrastructure/services/app/content/parts.py", "")
+    found = {path for path in project.files() if path.startswith("content/services/")}
+    assert found == {
+        "content/services/app/content/__init__.py",
+        "content/services/app/content/parts.py",
+        "content/services/store/content.py",
+    }
