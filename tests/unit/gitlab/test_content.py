@@ -211,13 +211,17 @@ def test_a_key_that_is_taken_out_goes_and_one_that_its_owner_added_stays(made: F
     assert set(keys(made, "ada")) == {"platform: key 1", "platform: workspaces", "own"}
 
 
-def test_a_key_may_change_hands(made: Forge) -> None:
+def test_a_key_may_change_hands_and_come_back(made: Forge) -> None:
     data = copy.deepcopy(DATA)
     data["users"][1]["ssh_keys"] = KEYS[:1]
     data["users"][2]["ssh_keys"] = KEYS[1:]
     ran = made.content(data)
     assert ran.status == 0, ran.output
     assert KEYS[1].startswith(keys(made, "grace")["platform: key 1"])
+    # Now who gets it comes before who has it.
+    ran = made.content(DATA)
+    assert ran.status == 0, ran.output
+    assert len(keys(made, "ada")) == 3
 
 
 def test_runners_are_what_hosts_ask_for(made: Forge) -> None:

@@ -48,11 +48,20 @@ def apply(context: Context, client: gitlab.Gitlab) -> dict[str, int]:
         user.username: user for user in client.users.list(iterator=True, humans=True)
     }
     made = {}
+    keys = []
     for user in context.users:
         account = _user(context, client, found.get(login(context, user["name"])), user)
         if account is not None:
             made[user["name"]] = account.id
-            _keys(context, account, _wanted_keys(context, user))
+            keys.append(Keys(account, _wanted_keys(context, user)))
+    if not context.check:
+        # First those that go: another account may have got one of them, and GitLab has each once.
+        for each in keys:
+            each.remove()
+        for each in keys:
+            each.add()
+    for each in keys:
+        context.step(f"SSH keys of {each.account.username}", each.changed)
     wanted = {ROOT, *(login(context, user["name"]) for user in context.users)}
     for name in sorted(found.keys() - wanted):
         if found[name].state == "active":
@@ -104,17 +113,31 @@ def _wanted_keys(context: Context, user: Mapping[str, Any]) -> dict[str, str]:
     return keys
 
 
-def _keys(context: Context, account: Any, wanted: Mapping[str, str]) -> None:
-    found = {_key(key.key): key for key in account.keys.list(iterator=True)}
-    missing = [key for key in wanted if key not in found]
-    left = [key for text, key in found.items() if text not in wanted and key.title.startswith(OURS)]
-    if not context.check:
-        # First those that go: another account may have got one of them.
-        for key in left:
+class Keys:
+    """The SSH keys of an account, and those that it should have: key → title."""
+
+    def __init__(self, account: Any, wanted: Mapping[str, str]) -> None:
+        self.account = account
+        found = {_key(key.key): key for key in account.keys.list(iterator=True)}
+        self._missing = {key: title for key, title in wanted.items() if key not in found}
+        self._left = [
+            key for text, key in found.items() if text not in wanted and key.title.startswith(OURS)
+        ]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any is to be added or removed."""
+        return bool(self._missing or self._left)
+
+    def remove(self) -> None:
+        """Remove those that the platform made and nobody wants."""
+        for key in self._left:
             key.delete()
-        for text in missing:
-            account.keys.create({"title": wanted[text], "key": text})
-    context.step(f"SSH keys of {account.username}", bool(missing or left))
+
+    def add(self) -> None:
+        """Add those that are missing."""
+        for text, title in self._missing.items():
+            self.account.keys.create({"title": title, "key": text})
 
 
 def _key(text: str) -> str:
