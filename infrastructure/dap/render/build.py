@@ -84,7 +84,11 @@ class Renderer:
         return Tree(host.host.name, host.host.directory, tuple(files))
 
     def _config(self, host: HostPlan, folder: HostedFolder) -> Iterable[File]:
-        context = self._of_folder(host.host.name, folder)
+        context = {
+            **self._of_folder(host.host.name, folder),
+            # It is no secret: whoever is to trust the platform must be able to read it.
+            "ca_certificate": self.values.secret(CA_CERTIFICATE),
+        }
         for source in folder.folder.config:
             path, content = self._rendered(source, context)
             yield File(f"config/{folder.name}/{path}", content, 0o444)

@@ -110,11 +110,7 @@ def test_gitlab_rb_has_no_secret_and_reads_those_that_are_there(rendered: tuple[
     there = {each["target"] for each in compose["secrets"]}
     read = set(re.findall(r"secret\.call\('([a-z-]+)'\)", configuration))
     assert read <= there
-    assert there - read == {
-        "token",
-        "/etc/gitlab/trusted-certs/dap.crt",
-        "/etc/gitlab/ssh_host_ed25519_key",
-    }
+    assert there - read == {"token", "/etc/gitlab/ssh_host_ed25519_key"}
 
 
 def fields() -> dict[str, dict[str, str]]:
@@ -197,6 +193,17 @@ def test_the_cache_is_where_objects_are() -> None:
     assert [each["ServerAddress"] for each in stores] == ["s3.dap.localhost", "s3.example.org"]
     assert [each["BucketLocation"] for each in stores] == ["us-east-1", "eu-1"]
     assert [each["Insecure"] for each in stores] == [False, False]
+
+
+def test_everybody_may_read_the_certificate_that_jobs_and_gitlab_trust() -> None:
+    (tree,) = trees({})
+    files = {file.path: file for file in tree.files}
+    for folder in ("gitlab", "gitlab-runner"):
+        assert files[f"config/{folder}/ca.pem"].mode == 0o444
+    (configuration,) = configurations((tree,)).values()
+    for runner in configuration["runners"]:
+        mount = runner["docker"]["volumes"][-1]
+        assert mount.startswith(f"{tree.directory}/config/gitlab-runner/ca.pem:")
 
 
 def test_gitlab_takes_the_place_of_the_small_forge() -> None:

@@ -1,5 +1,5 @@
 # Gives root the access token that the platform's content logs in with: its value is the platform's secret.
-value = File.read('/run/secrets/token').strip
+value = $stdin.read.strip
 expires_at = 365.days.from_now.to_date - 1
 token = PersonalAccessToken.find_by_token(value)
 if token.nil?
