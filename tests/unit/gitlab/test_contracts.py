@@ -23,7 +23,7 @@ from tests.gitlab.forge import Vault, catalogue
 LISTS = Path(__file__).parents[2] / "gitlab" / "data"
 STORE = {"name": "attic", "endpoint": "https://s3.example.org", "region": "eu-1"}
 MAIL = {"host": "mail.example.org", "user": "dap", "sender": "dap@example.org"}
-HOSTS = [
+HOSTS: list[dict[str, Any]] = [
     {"name": "main", "address": "localhost", "roles": ["service"]},
     {"name": "one", "address": "10.0.0.1", "roles": ["runner"], "slots": 4, "labels": ["gpu"]},
     {"name": "two", "address": "10.0.0.2", "roles": ["runner"], "gpus": [0, 2]},
