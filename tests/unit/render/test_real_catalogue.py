@@ -52,6 +52,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "mail": {"host": "mail.example.org", "user": "dap"},
         "options": {"gitlab": {"database": "platform", "pages": True}},
     },
+    "all options": {
+        "users": USERS,
+        "projects": [{"name": "closed", "members": ["grace"]}],
+        "options": {"pgadmin": {"enabled": True}},
+    },
     "gitlab on hosts": {"forge": "gitlab", "hosts": HOSTS},
 }
 
@@ -217,3 +222,15 @@ def test_a_workspace_without_a_page_has_no_route_link_or_password() -> None:
     passwords = {path for path in files if path.endswith("/jupyter-password")}
     assert passwords == {"secrets/workspace/a/jupyter-password"}
     assert "b" in services
+
+
+def test_pgadmin_is_there_where_it_is_wanted_and_knows_who_may_see_what() -> None:
+    (without,), (tree,) = rendered(SETTINGS["default"]), rendered(SETTINGS["all options"])
+    path = "config/pgadmin/people.json"
+    assert path not in {file.path for file in without.files}
+    people = json.loads(next(file.content for file in tree.files if file.path == path))
+    assert [(each["name"], each["admin"]) for each in people] == [("admin", True), ("grace", False)]
+    servers = [each["server"] for each in people]
+    assert [each["MaintenanceDB"] for each in servers] == ["postgres", "closed"]
+    assert {each["Host"] for each in servers} == {"postgres.dap.localhost"}
+    assert {each["ConnectionParameters"]["sslmode"] for each in servers} == {"verify-full"}
