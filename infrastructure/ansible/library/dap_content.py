@@ -39,6 +39,8 @@ options:
 """
 
 INTERVAL_S = 0.5
+# A task may wait for a service whose first start takes long; each knows by itself how long that may be.
+TASK_S = 3600
 # End of a running container's status: (healthy), (unhealthy) or (health: starting).
 EXITED = re.compile(r"Exited \((\d+)\)")
 HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
@@ -69,7 +71,8 @@ def steps(service: str, text: str) -> list[str]:
 def run_task(directory: str, service: str, check: bool) -> list[str]:
     """Run one service and return its changes; raises CommandError if it fails."""
     arguments = ["run", "--rm", "--no-deps", "--no-TTY", service]
-    ran = run(compose(directory, *arguments, *(["--check"] if check else [])))
+    command = compose(directory, *arguments, *(["--check"] if check else []))
+    ran = run(command, timeout_s=TASK_S)
     if ran.returncode:
         raise CommandError(f"{service}: {tail(ran.stdout + ran.stderr)}")
     return steps(service, ran.stdout)

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Any
 
+from tests.gitlab.standin.internal import digest
 from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import SETTINGS, Row, days_from_now, token
 
@@ -35,6 +36,11 @@ USER: dict[str, Any] = {
 @endpoint("GET", "/version")
 def version(call: Call) -> Answer:  # noqa: ARG001  all endpoints take the call
     return Answer(200, {"version": "19.5.0", "revision": "standin", "enterprise": False})
+
+
+@endpoint("GET", "/user")
+def own_account(call: Call) -> Answer:
+    return Answer(200, call.state.users["1"])
 
 
 @endpoint("GET", "/personal_access_tokens/self")
@@ -117,6 +123,7 @@ def create_user(call: Call) -> Answer:
         "bot": False,
     }
     call.state.users[str(number)] = row
+    call.state.passwords[str(number)] = digest(given.get("password") or token(""))
     return Answer(201, row)
 
 
@@ -133,6 +140,8 @@ def update_user(call: Call) -> Answer:
         if not call.body.get("skip_reconfirmation"):
             raise Refusal(400, {"error": "without skip_reconfirmation the old address stays"})
         row["email"] = call.body["email"]
+    if "password" in call.body:
+        call.state.passwords[call.ids[0]] = digest(call.body["password"])
     return Answer(200, row)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from tests.gitlab.standin.state import State
 
-Auth = Literal["admin", "runner", "job", "nobody"]
+Auth = Literal["admin", "job", "shell", "nobody"]
 LIST = {"page": str, "per_page": str, "order_by": str, "sort": str, "pagination": str}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class State:
     settings: Row = field(default_factory=lambda: dict(SETTINGS))
     tokens: dict[str, Row] = field(default_factory=dict)
     users: dict[str, Row] = field(default_factory=lambda: {"1": dict(ROOT), "2": dict(GHOST)})
+    passwords: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Row] = field(default_factory=dict)
     groups: dict[str, Row] = field(default_factory=dict)
     projects: dict[str, Row] = field(default_factory=dict)
@@ -69,16 +70,38 @@ class State:
     last: int = 100
 
     @classmethod
-    def load(cls, file: Path, value: str) -> State:
-        """Read the state; root has the access token `value`, as GitLab's start makes it."""
+    def load(cls, file: Path, value: str = "") -> State:
+        """Read the state; root has the access token `value`, if one is given."""
         state = cls(**json.loads(file.read_text())) if file.exists() else cls()
-        found = state.tokens.setdefault(value, {"id": state.new_id(), "name": "platform"})
-        found |= {"revoked": False, "expires_at": found.get("expires_at") or days_from_now(364)}
+        if value in state.tokens:
+            state.tokens[value]["revoked"] = False
+        elif value:
+            state.take_over(value)
         return state
+
+    def take_over(self, value: str) -> None:
+        """Give root the access token `value` for a year, as `token.rb` of the platform does.
+
+        One that was revoked is good again; with a new one those end that root had before.
+        """
+        if value not in self.tokens:
+            for row in self.tokens.values():
+                row["revoked"] = True
+        found = self.tokens.setdefault(value, {"id": self.new_id(), "name": "platform"})
+        found |= {"revoked": False, "expires_at": days_from_now(364)}
+
+    def is_good(self, value: str) -> bool:
+        """Tell whether an access token is one that may be used."""
+        row = self.tokens.get(value)
+        today = datetime.now(UTC).date()
+        return (
+            row is not None and not row["revoked"] and today < date.fromisoformat(row["expires_at"])
+        )
 
     def save(self, file: Path) -> None:
         """Write the state, whole at all times."""
         new = file.with_suffix(".new")
+        new.touch(mode=0o600)
         new.write_text(json.dumps(asdict(self), indent=1))
         new.replace(file)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +14,10 @@ from dap.content.plan import read_clients, read_plan, read_secrets
 from dap.content.runner import run
 
 from tests.gitlab.forge import Forge
+from tests.gitlab.recorded import LIST, kinds, listed
 from tests.unit.gitlab.conftest import DATA, KEYS
 
-LIST = Path(__file__).parents[2] / "gitlab" / "requests.txt"
 TOKEN = "gitlab-runner/token-local"
-# What stands in a path for a thing: its number, a project's path, a variable's name.
-THINGS = re.compile(r"/(\d+|dap%2F\w+|[A-Z][A-Z0-9_]+)(?=/|$)")
 
 
 def users(forge: Forge) -> dict[str, dict[str, Any]]:
@@ -382,15 +378,6 @@ def test_a_forge_that_does_not_know_the_token_is_told_of(
     assert "unknown-to-gitlab" not in told
 
 
-def shape(line: str) -> tuple[str, ...]:
-    """What tells requests apart: METHOD PATH, and the names of parameters."""
-    method, path, rest = line.split(" ", 2)
-    decoder = json.JSONDecoder()
-    query, end = decoder.raw_decode(rest)
-    body = json.loads(rest[end:])
-    return method, THINGS.sub("/{id}", path), *sorted(query), "body", *sorted(body)
-
-
 def test_the_list_of_requests_is_current(made: Forge) -> None:
     """tests/gitlab/requests.txt has each kind of request once, to hold against GitLab's own API."""
     changed = without(DATA, "grace")
@@ -421,10 +408,7 @@ def test_the_list_of_requests_is_current(made: Forge) -> None:
     )
     ran = made.content(DATA)
     assert ran.status == 0, ran.output
-    found: dict[tuple[str, ...], str] = {}
-    for line in made.requests.read_text().splitlines():
-        found.setdefault(shape(line), line)
-    listed = {shape(line) for line in LIST.read_text().splitlines()}
-    new = "\n".join(line for kind, line in sorted(found.items()) if kind not in listed)
+    found = kinds(made.requests.read_text().splitlines())
+    new = "\n".join(line for kind, line in sorted(found.items()) if kind not in listed())
     assert not new, f"add to {LIST}:\n{new}"
-    assert not listed - found.keys(), f"take out of {LIST}: {sorted(listed - found.keys())}"
+    assert not listed() - found.keys(), f"take out of {LIST}: {sorted(listed() - found.keys())}"
