@@ -39,7 +39,7 @@ options:
 """
 
 INTERVAL_S = 0.5
-# A task may wait for a service whose first start takes long; each knows by itself how long that may be.
+# A task may await a service whose first start takes long; it knows by itself how long that may be.
 TASK_S = 3600
 # End of a running container's status: (healthy), (unhealthy) or (health: starting).
 EXITED = re.compile(r"Exited \((\d+)\)")

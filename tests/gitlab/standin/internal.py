@@ -27,6 +27,12 @@ def whose_key(call: Call) -> Answer:
     raise Refusal(404, {"message": "404 Not Found"})
 
 
+@endpoint("GET", "/internal/discover", auth="shell", query={"who": str})
+def discover(call: Call) -> Answer:
+    """Return an account, to greet it."""
+    return Answer(200, call.state.users[call.query["who"].removeprefix("user-")])
+
+
 @endpoint(
     "POST",
     "/internal/allowed",
@@ -95,26 +101,6 @@ def _check_change(state: State, project: Row, level: int, change: str) -> None:
     if level < int(rule["push_access_levels"][0]["access_level"] or 61):
         text = "You are not allowed to push code to protected branches on this project."
         raise Refusal(403, {"message": text})
-
-
-@endpoint(
-    "POST",
-    "/internal/post_receive",
-    auth="shell",
-    body={"who": str, "project": str, "changes": list},
-    required=("who", "project", "changes"),
-)
-def post_receive(call: Call) -> Answer:
-    """Take note of what was pushed: the first branch becomes the default one."""
-    row = find_project(call.state, call.body["project"])
-    if row is None:
-        raise Refusal(404, {"message": "404 Project Not Found"})
-    for change in call.body["changes"]:
-        _, new, ref = change.split()[:3]
-        if new != NONE and ref.startswith("refs/heads/"):
-            row["empty_repo"] = False
-            row["default_branch"] = row["default_branch"] or ref.removeprefix("refs/heads/")
-    return Answer(200, {"messages": []})
 
 
 @endpoint("POST", "/internal/token", auth="shell", body={"value": str}, required=("value",))

@@ -67,6 +67,7 @@ def start() -> int:
         until=time.monotonic() + boot_s,
         die_once=DIE_ONCE,
         shell_secret=SECRET.read_text(),
+        url=configuration["external_url"],
         repositories=Repositories(REPOSITORIES, Path(PROGRAM), account.pw_uid),
     )
     servers: list[ThreadingHTTPServer] = [Server(("", int(rails["nginx"]["listen_port"])), standin)]

@@ -58,16 +58,24 @@ MASKABLE = re.compile(r"\S{8,}")
 INSTANCE = "instance"
 
 
+@endpoint("GET", "/projects", auth="nobody", query=LIST)
+def projects(call: Call) -> Answer:
+    """Return what a stranger sees; nobody asks for it who is known."""
+    rows = call.state.projects.values()
+    return page(call, [row for row in rows if row["visibility"] == "public"])
+
+
 @endpoint(
     "GET",
     "/projects/:id",
     query={"statistics": str, "license": str, "with_custom_attributes": str},
 )
 def project(call: Call) -> Answer:
-    return Answer(200, _project(call))
+    return Answer(200, find(call))
 
 
-def _project(call: Call) -> Row:
+def find(call: Call) -> Row:
+    """Return the project that a request is about; raise Refusal where there is none."""
     for row in call.state.projects.values():
         if call.ids[0] in (str(row["id"]), row["path_with_namespace"]):
             return row
@@ -112,7 +120,7 @@ def create_project(call: Call) -> Answer:
 
 @endpoint("PUT", "/projects/:id", body=PROJECT)
 def update_project(call: Call) -> Answer:
-    row = _project(call)
+    row = find(call)
     given = dict(call.body)
     policy = given.pop("container_expiration_policy_attributes", {})
     for key, value in policy.items():
@@ -130,7 +138,7 @@ def update_project(call: Call) -> Answer:
 
 @endpoint("GET", "/projects/:id/members", query={**LIST, "query": str, "user_ids": str})
 def members(call: Call) -> Answer:
-    number = _project(call)["id"]
+    number = find(call)["id"]
     return page(call, [_member(call, r) for r in call.state.members.values() if r["of"] == number])
 
 
@@ -146,7 +154,7 @@ def _member(call: Call, row: Row) -> Row:
     required=("access_level",),
 )
 def add_member(call: Call) -> Answer:
-    number = _project(call)["id"]
+    number = find(call)["id"]
     account = user(call, str(call.body.get("user_id", "")))
     key = f"{number}/{account['id']}"
     if key in call.state.members:
@@ -171,20 +179,26 @@ def change_member(call: Call) -> Answer:
 @endpoint("DELETE", "/projects/:id/members/:user", query={"skip_subresources": str})
 def remove_member(call: Call) -> Answer:
     _membership(call)
-    del call.state.members[f"{_project(call)['id']}/{call.ids[1]}"]
+    del call.state.members[f"{find(call)['id']}/{call.ids[1]}"]
     return Answer(204)
 
 
 def _membership(call: Call) -> Row:
-    row = call.state.members.get(f"{_project(call)['id']}/{call.ids[1]}")
+    row = call.state.members.get(f"{find(call)['id']}/{call.ids[1]}")
     if row is None:
         raise Refusal(404, {"message": "404 Member Not Found"})
     return row
 
 
+@endpoint("GET", "/projects/:id/protected_branches", query={**LIST, "search": str})
+def protected_branches(call: Call) -> Answer:
+    prefix = f"{find(call)['id']}/"
+    return page(call, [r for key, r in call.state.branches.items() if key.startswith(prefix)])
+
+
 @endpoint("GET", "/projects/:id/protected_branches/:name")
 def branch(call: Call) -> Answer:
-    row = call.state.branches.get(f"{_project(call)['id']}/{call.ids[1]}")
+    row = call.state.branches.get(f"{find(call)['id']}/{call.ids[1]}")
     if row is None:
         raise Refusal(404, {"message": "404 Protected Branch Not Found"})
     return Answer(200, row)
@@ -202,7 +216,7 @@ def branch(call: Call) -> Answer:
     required=("name",),
 )
 def protect(call: Call) -> Answer:
-    key = f"{_project(call)['id']}/{call.body['name']}"
+    key = f"{find(call)['id']}/{call.body['name']}"
     if key in call.state.branches:
         name = call.body["name"]
         raise Refusal(409, {"message": f"Protected branch '{name}' already exists"})
@@ -219,13 +233,13 @@ def protect(call: Call) -> Answer:
 @endpoint("DELETE", "/projects/:id/protected_branches/:name")
 def unprotect(call: Call) -> Answer:
     branch(call)
-    del call.state.branches[f"{_project(call)['id']}/{call.ids[1]}"]
+    del call.state.branches[f"{find(call)['id']}/{call.ids[1]}"]
     return Answer(204)
 
 
 @endpoint("GET", "/projects/:id/variables", query=LIST)
 def variables(call: Call) -> Answer:
-    return _variables(call, str(_project(call)["id"]))
+    return _variables(call, str(find(call)["id"]))
 
 
 @endpoint("GET", "/admin/ci/variables", query=LIST)
@@ -242,7 +256,7 @@ def _variables(call: Call, of: str) -> Answer:
     "POST", "/projects/:id/variables", body={**VARIABLE, "key": str}, required=("key", "value")
 )
 def create_variable(call: Call) -> Answer:
-    return _create_variable(call, str(_project(call)["id"]))
+    return _create_variable(call, str(find(call)["id"]))
 
 
 IN_INSTANCE = {
@@ -281,7 +295,7 @@ def _check_variable(row: Row) -> None:
 
 @endpoint("PUT", "/projects/:id/variables/:key", body=VARIABLE)
 def update_variable(call: Call) -> Answer:
-    return _update_variable(call, str(_project(call)["id"]), call.ids[1])
+    return _update_variable(call, str(find(call)["id"]), call.ids[1])
 
 
 @endpoint("PUT", "/admin/ci/variables/:key", body=IN_INSTANCE)
@@ -299,7 +313,7 @@ def _update_variable(call: Call, of: str, key: str) -> Answer:
 
 @endpoint("DELETE", "/projects/:id/variables/:key")
 def delete_variable(call: Call) -> Answer:
-    return _delete_variable(call, str(_project(call)["id"]), call.ids[1])
+    return _delete_variable(call, str(find(call)["id"]), call.ids[1])
 
 
 @endpoint("DELETE", "/admin/ci/variables/:key")

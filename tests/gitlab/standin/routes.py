@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from tests.gitlab.standin.repositories import Repositories
 from tests.gitlab.standin.state import State
 
 Auth = Literal["admin", "job", "shell", "nobody"]
@@ -25,7 +26,10 @@ class Refusal(Exception):  # noqa: N818  an answer, not a fault
 
 @dataclass
 class Call:
-    """A request as an endpoint sees it; `ids` are the parts of its path that vary."""
+    """A request as an endpoint sees it; `ids` are the parts of its path that vary.
+
+    `url` is how browsers know GitLab.
+    """
 
     state: State
     ids: list[str]
@@ -34,6 +38,8 @@ class Call:
     raw: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
+    url: str = ""
+    repositories: Repositories | None = None
 
 
 @dataclass

@@ -18,8 +18,15 @@ import urllib.request
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
+from docker.errors import DockerException
+
+from tests.gitlab.standin.executor import Executor, ExecutorError
+
+# Between two pieces of a log.
+SEND_S = 0.5
 FORBIDDEN = 403
 TIMEOUT_S = 30
 
@@ -75,19 +82,97 @@ def system_id(folder: Path) -> str:
     return file.read_text()
 
 
-def attend(runner: dict[str, Any], every_s: float, system: str) -> None:
-    """Verify a runner's token; say so where GitLab does not take it, and ask for nothing then."""
+class Log:
+    """The log of a job, sent piece by piece, without what is masked."""
+
+    def __init__(self, api: Api, job: dict[str, Any]) -> None:
+        self._api = api
+        self._path = f"/jobs/{job['id']}/trace"
+        self._token = job["token"]
+        masked = [each["value"] for each in job["variables"] if each["masked"]]
+        self._masked = sorted([*masked, job["token"]], key=len, reverse=True)
+        self._sent = 0
+        self._waiting = ""
+        self._at = 0.0
+
+    def __call__(self, text: str) -> None:
+        """Take a piece; lines are sent whole, so that nothing masked is cut in two."""
+        self._waiting += text
+        if "\n" in self._waiting and time.monotonic() - self._at > SEND_S:
+            ready, _, self._waiting = self._waiting.rpartition("\n")
+            self._send(ready + "\n")
+
+    def close(self) -> None:
+        """Send what is left."""
+        if self._waiting:
+            self._send(self._waiting)
+            self._waiting = ""
+
+    def _send(self, text: str) -> None:
+        for value in self._masked:
+            text = text.replace(value, "[MASKED]")
+        data = text.encode()
+        span = f"{self._sent}-{self._sent + len(data) - 1}"
+        headers = {"JOB_TOKEN": self._token, "Content_Range": span, "Content_Type": "text/plain"}
+        status, _ = self._api.ask("PATCH", self._path, data, **headers)
+        if status == 202:
+            self._sent += len(data)
+        self._at = time.monotonic()
+
+
+def attend(runner: dict[str, Any], every_s: float, system: str, slots: Semaphore) -> None:
+    """Verify a runner's token, then take jobs, as many at once as there are `slots` for all."""
     api = Api(runner["url"], runner["tls-ca-file"])
     given = {"token": runner["token"], "system_id": system}
-    while True:
-        status, _ = api.ask("POST", "/runners/verify", given)
-        if status == 200:
-            print(f"{runner['name']}: is alive", flush=True)
-            return
+    while (status := api.ask("POST", "/runners/verify", given)[0]) != 200:
         if status == FORBIDDEN:
             print(f"{runner['name']}: is not valid", flush=True)
             return
         time.sleep(every_s)
+    print(f"{runner['name']}: is alive", flush=True)
+    executor = Executor(runner)
+    ask = {**given, "info": {"executor": runner["executor"]}, "last_update": ""}
+    while True:
+        slots.acquire()
+        status, answer = api.ask("POST", "/jobs/request", ask)
+        if status == 201:
+            arguments = (executor, api, json.loads(answer), slots)
+            threading.Thread(target=take, args=arguments, daemon=True).start()
+        else:
+            slots.release()
+            time.sleep(every_s)
+
+
+def take(executor: Executor, api: Api, job: dict[str, Any], slots: Semaphore) -> None:
+    """Run a job, and report how it ended."""
+    log = Log(api, job)
+    ended: dict[str, Any] = {"token": job["token"], "state": "failed"}
+    try:
+        done, report = executor.run(job, log)
+        if report is not None:
+            send(api, job, report)
+        ended |= {"state": "success"} if done else {"failure_reason": "script_failure"}
+    except (ExecutorError, DockerException, OSError) as error:
+        log(f"ERROR: Job failed (system failure): {error}\n")
+        ended["failure_reason"] = "runner_system_failure"
+    finally:
+        log.close()
+        api.ask("PUT", f"/jobs/{job['id']}", ended)
+        slots.release()
+
+
+def send(api: Api, job: dict[str, Any], report: bytes) -> None:
+    """Send the dotenv report of a job, as a form with one file."""
+    border = secrets.token_hex(16)
+    head = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename=".env.gz"\r\n'
+    kind = "Content-Type: application/octet-stream\r\n\r\n"
+    body = head.encode() + kind.encode() + report + f"\r\n--{border}--\r\n".encode()
+    path = f"/jobs/{job['id']}/artifacts?artifact_format=gzip&artifact_type=dotenv"
+    headers = {
+        "JOB_TOKEN": job["token"],
+        "Content_Type": f"multipart/form-data; boundary={border}",
+    }
+    api.ask("POST", path, body, **headers)
 
 
 def run(folder: Path) -> None:
@@ -98,8 +183,9 @@ def run(folder: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     every_s = float(configuration["check_interval"])
     system = system_id(folder)
+    slots = Semaphore(configuration["concurrent"])
     for runner in configuration.get("runners", []):
-        arguments = (runner, every_s, system)
+        arguments = (runner, every_s, system, slots)
         threading.Thread(target=attend, args=arguments, daemon=True).start()
     threading.Event().wait()
 

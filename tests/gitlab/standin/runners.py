@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import email
+import email.policy
+import gzip
 from typing import Any
 
+from tests.gitlab.standin.pipelines import finished
 from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import Row, token
 
@@ -149,29 +153,65 @@ def request_job(call: Call) -> Answer:
             fits = False
         if row["status"] == "pending" and fits and not runner["paused"]:
             row |= {"status": "running", "runner": runner["id"], "token": token("glcbt-")}
-            return Answer(201, _payload(row))
+            finished(call.state, row)
+            return Answer(201, _payload(call, row))
     return Answer(204)
 
 
-def _payload(row: Row) -> Row:
+def _payload(call: Call, row: Row) -> Row:
     """Return what a runner gets to run; doc/development/cicd of GitLab names the parts."""
     return {
         "id": row["id"],
         "token": row["token"],
         "allow_git_fetch": True,
-        "job_info": {"id": row["id"], "name": row["name"], "stage": "test", "project_id": 1},
-        "git_info": {"ref": "main", "sha": row["sha"], "ref_type": "branch", "refspecs": []},
+        "job_info": {
+            "id": row["id"],
+            "name": row["name"],
+            "stage": row["stage"],
+            "project_id": row["project"],
+            "project_name": row["path"].rpartition("/")[2],
+        },
+        "git_info": {
+            "repo_url": _with_login(f"{call.url}/{row['path']}.git", row["token"]),
+            "ref": row["ref"],
+            "sha": row["sha"],
+            "ref_type": "branch",
+            "refspecs": [f"+refs/heads/{row['ref']}:refs/remotes/origin/{row['ref']}"],
+            "depth": 20,
+        },
         "runner_info": {"timeout": 3600},
         "variables": row["variables"],
-        "steps": [{"name": "script", "script": row["script"], "when": "on_success"}],
+        # Lines of before_script come in one step with those of script.
+        "steps": [
+            _step("script", [*row["before_script"], *row["script"]], "on_success"),
+            *([_step("after_script", row["after_script"], "always")] * bool(row["after_script"])),
+        ],
         "image": {"name": row["image"]},
         "services": [],
-        "artifacts": row["artifacts"],
+        "artifacts": [
+            {
+                "name": kind,
+                "paths": [path] if isinstance(path, str) else path,
+                "artifact_type": kind,
+                "artifact_format": "gzip",
+                "when": "always",
+            }
+            for kind, path in row["artifacts"].get("reports", {}).items()
+        ],
         "cache": [],
         "credentials": [],
         "dependencies": [],
         "features": {"trace_sections": True},
     }
+
+
+def _step(name: str, script: list[str], when: str) -> Row:
+    return {"name": name, "script": script, "when": when, "allow_failure": when == "always"}
+
+
+def _with_login(url: str, password: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://gitlab-ci-token:{password}@{rest}"
 
 
 @endpoint(
@@ -191,6 +231,7 @@ def _payload(row: Row) -> Row:
 def update_job(call: Call) -> Answer:
     row = call.state.jobs[call.ids[0]]
     row["status"] = call.body["state"]
+    finished(call.state, row)
     return Answer(200, None, {"Job-Status": row["status"]})
 
 
@@ -216,8 +257,24 @@ def trace(call: Call) -> Answer:
 )
 def upload(call: Call) -> Answer:
     row = call.state.jobs[call.ids[0]]
-    row["archive"] = base64.b64encode(call.raw).decode()
+    file = _file(call)
+    if call.query.get("artifact_type") == "dotenv":
+        text = gzip.decompress(file).decode()
+        row["dotenv"] |= dict(line.split("=", 1) for line in text.splitlines() if line)
+    else:
+        row["archive"] = base64.b64encode(file).decode()
     return Answer(201, {"message": "201 Created"})
+
+
+def _file(call: Call) -> bytes:
+    """Return the part `file` of a form; raise Refusal where there is none."""
+    head = f"Content-Type: {call.headers.get('Content-Type', '')}\r\n\r\n".encode()
+    form = email.message_from_bytes(head + call.raw, policy=email.policy.HTTP)
+    for part in form.iter_parts() if form.is_multipart() else ():
+        if part.get_param("name", header="content-disposition") == "file":
+            content = part.get_payload(decode=True)
+            return content if isinstance(content, bytes) else b""
+    raise Refusal(400, {"error": "file is missing"})
 
 
 @endpoint("GET", "/jobs/:id/artifacts", auth="job", query={"direct_download": str})
@@ -230,6 +287,8 @@ def download(call: Call) -> Answer:
 
 def add_job(jobs: dict[str, Row], number: int, **given: Any) -> None:
     """Have a job wait for a runner; what is not given is a job that says hello."""
-    new = {"name": "hello", "script": ["echo hello"], "image": "base", "tags": [], "variables": []}
-    left = {"artifacts": [], "protected": True, "sha": "0" * 40}
-    jobs[str(number)] = {"id": number, "status": "pending", "trace": "", **new, **left, **given}
+    new: Row = {"name": "hello", "stage": "test", "image": "base", "tags": [], "variables": []}
+    new |= {"script": ["echo hello"], "before_script": [], "after_script": [], "artifacts": {}}
+    new |= {"project": 1, "path": "dap/analysis", "ref": "main", "sha": "0" * 40}
+    new |= {"protected": True, "status": "pending", "trace": "", "dotenv": {}}
+    jobs[str(number)] = {"id": number, **new, **given}

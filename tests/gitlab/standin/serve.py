@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
-from tests.gitlab.standin import accounts, projects, runners  # noqa: F401  they register
+from tests.gitlab.standin import accounts, pipelines, projects, runners  # noqa: F401  they register
 from tests.gitlab.standin.internal import admit, log_in
 from tests.gitlab.standin.repositories import GIT_PATH, Repositories
 from tests.gitlab.standin.routes import Answer, Call, Endpoint, Refusal, check, find
@@ -38,7 +38,8 @@ class Standin:
     `starting`: so many requests are answered by 502 first. `until`: all are, until then, in
     seconds of the monotonic clock. `die_after`: a pattern of METHOD PATH; the process ends after
     the change of such a request and before its answer; `die_once` is a file that has such a
-    pattern and goes before that. `shell_secret` is what the container's programs show.
+    pattern and goes before that. `shell_secret` is what the container's programs show,
+    `url` how browsers know GitLab.
     """
 
     state: State
@@ -49,6 +50,7 @@ class Standin:
     until: float = 0
     die_once: Path | None = None
     shell_secret: str = ""
+    url: str = ""
     repositories: Repositories | None = None
     lock: Lock = field(default_factory=Lock)
 
@@ -70,7 +72,9 @@ class Standin:
             self._admit(endpoint, ids, headers, body)
             check(endpoint, query, body)
             base = f"http://{host}{url.path}"
-            call = Call(self.state, ids, query, body, raw, headers, base)
+            call = Call(
+                self.state, ids, query, body, raw, headers, base, self.url, self.repositories
+            )
             answer = endpoint.handler(call)
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body)

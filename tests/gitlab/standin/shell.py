@@ -60,9 +60,10 @@ def serve(who: str) -> int:
     """Serve git to somebody who is known by now; return the exit status."""
     asked = COMMAND.fullmatch(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
     if asked is None:
-        name = os.environ.get("SSH_ORIGINAL_COMMAND")
-        print("Disallowed command" if name else f"Welcome to GitLab, {who}!", file=sys.stderr)
-        return 1 if name else 0
+        if os.environ.get("SSH_ORIGINAL_COMMAND"):
+            raise RefusedError("Disallowed command")
+        print(f"Welcome to GitLab, @{ask(f'discover?who={who}')['username']}!")
+        return 0
     action, project = asked.groups()
     ask("allowed", {"who": who, "project": project, "action": action})
     environment = {**os.environ, "GL_ID": who, "GL_PROJECT": project}

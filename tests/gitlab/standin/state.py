@@ -66,6 +66,7 @@ class State:
     branches: dict[str, Row] = field(default_factory=dict)
     variables: dict[str, Row] = field(default_factory=dict)
     runners: dict[str, Row] = field(default_factory=dict)
+    pipelines: dict[str, Row] = field(default_factory=dict)
     jobs: dict[str, Row] = field(default_factory=dict)
     last: int = 100
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from dap.content.runner import run
 
 from tests.gitlab.forge import Forge
 from tests.gitlab.recorded import LIST, kinds, listed
+from tests.unit.engine.modules import load
 from tests.unit.gitlab.conftest import DATA, KEYS
 
 TOKEN = "gitlab-runner/token-local"
@@ -339,6 +341,33 @@ def test_gitlab_may_restart_in_the_middle(forge: Forge, at: str) -> None:
     }
     tokens = {row["token"] for row in forge.state["runners"].values()}
     assert tokens == {value for name, value in forge.vault.values.items() if "token-local" in name}
+
+
+def test_content_has_the_time_that_the_first_start_takes(
+    made: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for 25 minutes, and nothing that runs it gives up before."""
+    waited, given = [], {}
+    wait = Context.wait
+
+    def watched(self: Context, what: Any, timeout_s: float, **options: Any) -> Any:
+        waited.append(timeout_s)
+        return wait(self, what, timeout_s, **options)
+
+    def ran(argv: list[str], timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+        given.update({argv[-1]: timeout_s})
+        return subprocess.CompletedProcess(argv, 0, json.dumps({"changed": 0}), "")
+
+    monkeypatch.setattr(Context, "wait", watched)
+    places = made.write(DATA)
+    vault = read_secrets(places["--secrets"])
+    secrets = Secrets(vault, Kept(made.place / "none", vault), read_clients(places["--clients"]))
+    assert run(read_plan(places["--tree"]), secrets, check=False) == 0
+    assert waited[0] == 25 * 60
+    module = load("dap_content")
+    monkeypatch.setattr(module, "run", ran)
+    module.run_task("/srv/dap/dap", "content", False)
+    assert given["content"] >= sum(waited)
 
 
 def test_a_token_that_was_given_and_not_kept_is_replaced(made: Forge) -> None:

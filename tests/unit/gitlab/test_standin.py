@@ -120,7 +120,7 @@ def test_a_runner_takes_a_job_and_hands_it_back(client: Client) -> None:
         assert answer.status_code == status
     assert client.state.jobs["7"]["trace"] == "one\ntwo\n"
 
-    sent = client("POST", "/jobs/7/artifacts", data=b"\x00zip", headers=job)
+    sent = client("POST", "/jobs/7/artifacts", files={"file": b"\x00zip"}, headers=job)
     assert sent.status_code == 201
     assert client("GET", "/jobs/7/artifacts", headers=job).content == b"\x00zip"
     done = {"token": job["JOB-TOKEN"], "state": "success", "exit_code": 0}

@@ -1,0 +1,207 @@
+"""The Docker executor: runs a job in containers as `[runners.docker]` of config.toml says.
+
+A helper container fetches the commit, as GitLab's own helper image does; then the job's image runs
+the script on the same volume. Of a job's artifacts the executor knows reports of the type dotenv,
+of a runner's configuration the keys that are in KNOWN: any other is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import shlex
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig
+
+from tests.gitlab.standin.ci import expand
+
+KNOWN = {
+    *("image", "network_mode", "privileged", "services_privileged", "cap_drop", "cap_add"),
+    *("memory", "memory_swap", "oom_score_adjust", "shm_size", "pull_policy"),
+    *("allowed_pull_policies", "disable_cache", "container_labels", "helper_image"),
+    *("security_opt", "volumes", "gpus", "user", "allowed_images", "extra_hosts"),
+}
+BUILDS = "/builds"
+AUTHORITY = "/etc/gitlab-runner/certs/ca.crt"
+# All may write what is fetched: jobs run as the user of their image.
+FETCH = """\
+set -eu
+umask 0000
+mkdir -p "$1" "$1.tmp"
+cd "$1"
+git init --quiet
+git config http.sslCAInfo "$CA"
+git fetch --quiet --depth 20 "$URL" "$2"
+git checkout --quiet --force FETCH_HEAD
+"""
+Job = dict[str, Any]
+Tell = Callable[[str], None]
+
+
+class ExecutorError(Exception):
+    """The job can't be run; the message is for its log."""
+
+
+class Executor:
+    """Runs jobs for one runner."""
+
+    def __init__(self, runner: dict[str, Any]) -> None:
+        """Take the runner's part of config.toml.
+
+        Raises:
+            ExecutorError: it has a key that is not known here.
+        """
+        self._docker: dict[str, Any] = runner["docker"]
+        unknown = self._docker.keys() - KNOWN - {"cache_dir"}
+        if unknown:
+            raise ExecutorError(f"[runners.docker]: the stand-in knows no {min(unknown)}")
+        self._name: str = runner["name"]
+        self._engine = docker.from_env()
+
+    def run(self, job: Job, tell: Tell) -> tuple[bool, bytes | None]:
+        """Run a job; return whether it succeeded, and its dotenv report (gzip) if it has one.
+
+        Raises:
+            ExecutorError: it could not be run.
+        """
+        variables = {each["key"]: each["value"] for each in job["variables"]}
+        place = f"{BUILDS}/{variables['CI_PROJECT_PATH']}"
+        variables |= {"CI_PROJECT_DIR": place, "CI_SERVER_TLS_CA_FILE": AUTHORITY}
+        files = {each["key"] for each in job["variables"] if each["file"]}
+        with self._volume(job) as volume:
+            self._fetch(job, volume, place, tell)
+            image = expand(job["image"]["name"], variables)
+            self._have(image, tell)
+            tell(f"Using Docker image {image} ...\n")
+            container = self._create(job, image, volume, ["sh", f"{place}.tmp/script"])
+            try:
+                container.put_archive("/", _archive(place, job, variables, files))
+                container.start()
+                for piece in container.logs(stream=True, follow=True):
+                    tell(piece.decode(errors="replace"))
+                status = int(container.wait()["StatusCode"])
+                report = self._report(job, container, place)
+            finally:
+                container.remove(force=True)
+            if status:
+                tell(f"ERROR: Job failed: exit code {status}\n")
+            return status == 0, report
+
+    @contextmanager
+    def _volume(self, job: Job) -> Iterator[str]:
+        name = f"runner-{self._name}-{job['id']}"
+        self._engine.volumes.create(name, labels=self._docker["container_labels"])
+        try:
+            yield name
+        finally:
+            self._engine.volumes.get(name).remove(force=True)
+
+    def _fetch(self, job: Job, volume: str, place: str, tell: Tell) -> None:
+        helper = self._docker.get("helper_image")
+        if not helper:
+            raise ExecutorError("GitLab's own helper image is not to be had: set helper_image")
+        git = job["git_info"]
+        command = ["-ec", FETCH, "sh", place, git["sha"]]
+        container = self._engine.containers.create(
+            helper,
+            command,
+            entrypoint=["sh"],
+            environment={"URL": git["repo_url"], "CA": AUTHORITY},
+            **self._common(volume),
+        )
+        try:
+            container.start()
+            status = int(container.wait()["StatusCode"])
+            tell(container.logs().decode(errors="replace"))
+        finally:
+            container.remove(force=True)
+        if status:
+            raise ExecutorError(f"the commit {git['sha']} can't be fetched: exit code {status}")
+
+    def _create(self, job: Job, image: str, volume: str, command: list[str]) -> Container:
+        return self._engine.containers.create(
+            image,
+            command,
+            working_dir="/",
+            name=f"runner-{self._name}-{job['id']}-build",
+            cap_add=self._docker.get("cap_add"),
+            mem_limit=self._docker["memory"],
+            memswap_limit=self._docker["memory_swap"],
+            oom_score_adj=self._docker["oom_score_adjust"],
+            shm_size=self._docker["shm_size"],
+            security_opt=self._docker.get("security_opt"),
+            privileged=self._docker["privileged"],
+            user=self._docker.get("user"),
+            **self._common(volume),
+        )
+
+    def _common(self, volume: str) -> dict[str, Any]:
+        volumes = [each for each in self._docker["volumes"] if ":" in each]
+        return {
+            "network_mode": self._docker["network_mode"],
+            "cap_drop": self._docker["cap_drop"],
+            "volumes": [f"{volume}:{BUILDS}", *volumes],
+            "extra_hosts": dict(e.split(":", 1) for e in self._docker.get("extra_hosts", [])),
+            "labels": {**self._docker["container_labels"], "com.gitlab.gitlab-runner.managed": "1"},
+            "log_config": LogConfig(type="json-file"),
+        }
+
+    def _have(self, image: str, tell: Tell) -> None:
+        """Have an image by the pull policy; log in as DOCKER_CONFIG says."""
+        if self._docker["pull_policy"] == ["if-not-present"]:
+            try:
+                self._engine.images.get(image)
+            except ImageNotFound:
+                tell(f"Pulling docker image {image} ...\n")
+            else:
+                return
+        try:
+            self._engine.images.pull(image)
+        except (APIError, NotFound) as error:
+            raise ExecutorError(f"{image} can't be pulled: {error}") from error
+
+    @staticmethod
+    def _report(job: Job, container: Container, place: str) -> bytes | None:
+        for artifact in job["artifacts"]:
+            if artifact["artifact_type"] != "dotenv":
+                raise ExecutorError(f"the stand-in knows no artifact {artifact['artifact_type']}")
+            try:
+                stream, _ = container.get_archive(f"{place}/{artifact['paths'][0]}")
+            except NotFound:
+                continue
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+                file = archive.extractfile(archive.next() or "")
+                return gzip.compress(file.read()) if file else None
+        return None
+
+
+def _archive(place: str, job: Job, variables: Mapping[str, str], files: set[str]) -> bytes:
+    """Return a tar of what the job's container needs: its script, and variables that are files."""
+    given = {f"{place}.tmp/{name}": variables[name] for name in files}
+    lines = ["set -eu", f"cd {shlex.quote(place)}"]
+    for name, value in variables.items():
+        text = f"{place}.tmp/{name}" if name in files else value
+        # In base64: a log of what the shell does would show values otherwise.
+        coded = base64.b64encode(text.encode()).decode()
+        lines.append(f'{name}="$(echo {coded} | base64 -d)"; export {name}')
+    for step in job["steps"]:
+        if step["when"] == "on_success":
+            for line in step["script"]:
+                lines += [f"echo {shlex.quote('$ ' + line)}", line]
+    given[f"{place}.tmp/script"] = "\n".join([*lines, ""])
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for path, text in given.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            raw = text.encode()
+            entry.size, entry.mode = len(raw), 0o644
+            archive.addfile(entry, io.BytesIO(raw))
+    return target.getvalue()
