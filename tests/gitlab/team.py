@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -127,6 +128,11 @@ class Team:
         found = {row["description"]: row for row in rows}
         assert len(found) == len(rows), [row["description"] for row in rows]
         return found
+
+    def tokens_of_runner(self) -> dict[str, str]:
+        """Return runner → token of the configuration that the runner's container has."""
+        text = self.execute("gitlab-runner", "cat", "/etc/gitlab-runner/config.toml")
+        return {runner["name"]: runner["token"] for runner in tomllib.loads(text)["runners"]}
 
     def secret(self, name: str) -> str:
         """Return a secret as content has it."""

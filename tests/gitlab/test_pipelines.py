@@ -97,7 +97,7 @@ def test_jobs_are_confined_as_the_configuration_of_the_runner_says(
 
     def running() -> Any:
         found = team.docker.containers.list(filters={"label": label})
-        return next((each for each in found if each.name.endswith("-build")), None)
+        return next((each for each in found if str(each.name).endswith("-build")), None)
 
     container = await_result("the job", running, 60, 0.1)
     host, networks = container.attrs["HostConfig"], container.attrs["NetworkSettings"]["Networks"]
