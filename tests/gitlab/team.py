@@ -69,7 +69,7 @@ class Team:
                 "ssh_keys": [_key(project.directory / OTHER, OTHER)],
             },
         ]
-        settings["workspaces"][0] |= {"cpus": 1, "memory": "1g"}
+        settings["workspaces"][0] |= {"cpus": 1, "memory": "2g"}
         file.write_text(yaml.safe_dump(settings, sort_keys=False))
         base = make_plan(load(file), read_catalogue(project.path)).images.base.reference
         images = {name: image(name, base) for name in ("gitlab", "gitlab-runner")}
