@@ -117,6 +117,12 @@ class Clone:
         who = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
         return run("git", *who, *words, cwd=self.place, env=environment)
 
+    def follow(self) -> None:
+        """Begin where main is, if there is one."""
+        if self.git("ls-remote", "--heads", "origin", "main"):
+            self.git("fetch", "--quiet", "origin", "main")
+            self.git("reset", "--quiet", "--hard", "FETCH_HEAD")
+
     def commit(self, name: str, text: str) -> str:
         """Commit a file; the commit's hash."""
         (self.place / name).write_text(text)

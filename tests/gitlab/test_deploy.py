@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -69,10 +70,8 @@ def test_members_push_to_main_and_nobody_rewrites_it(team: Team, tmp_path: Path,
         netrc.write_text(f"machine git.{team.project.domain} login {OTHER} password {password}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path))
-        if over == "https":
-            mine.git("fetch", "--quiet", "origin", "main")
-            mine.git("reset", "--quiet", "--hard", "FETCH_HEAD")
-        pushed = mine.commit(f"{over}.txt", "one\n")
+        mine.follow()
+        pushed = mine.commit(f"{over}.txt", uuid4().hex)
         mine.git("push", "--quiet", "origin", "HEAD:main")
         mine.git("commit", "--quiet", "--amend", "--message", "Another history")
         with pytest.raises(subprocess.CalledProcessError) as refused:

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -34,9 +35,10 @@ def outcome(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """The example's analysis, pushed to main by a member who is no admin."""
     place = tmp_path_factory.mktemp("push") / "clone"
     mine = clone(team, OTHER, place)
-    mine.git("fetch", "--quiet", "origin", "main")
-    mine.git("reset", "--quiet", "--hard", "FETCH_HEAD")
+    mine.follow()
+    shutil.rmtree(place / "src", ignore_errors=True)
     shutil.copytree(ROOT / "src", place / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (place / "when").write_text(uuid4().hex)
     given = ROOT / "infrastructure/pattern/project/.gitlab-ci.yml"
     commit = mine.commit(".gitlab-ci.yml", given.read_text())
     mine.git("push", "--quiet", "origin", "HEAD:main")

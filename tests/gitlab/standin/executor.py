@@ -7,7 +7,6 @@ of a runner's configuration the keys that are in KNOWN: any other is refused.
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import shlex
@@ -64,6 +63,7 @@ class Executor:
         if unknown:
             raise ExecutorError(f"[runners.docker]: the stand-in knows no {min(unknown)}")
         self._name: str = runner["name"]
+        self._before: str = runner.get("pre_build_script", "")
         self._engine = docker.from_env()
 
     def run(self, job: Job, tell: Tell) -> tuple[bool, bytes | None]:
@@ -81,9 +81,13 @@ class Executor:
             image = expand(job["image"]["name"], variables)
             self._have(image, tell)
             tell(f"Using Docker image {image} ...\n")
-            container = self._create(job, image, volume, ["sh", f"{place}.tmp/script"])
+            shown = {key: _value(place, key, variables, files) for key in variables}
+            script = [_exports(shown), self._before, _script(place, job)]
+            container = self._create(job, image, volume, f"{place}.tmp/script", shown)
             try:
-                container.put_archive("/", _archive(place, job, variables, files))
+                given = {key: variables[key] for key in files}
+                given["script"] = "\n".join(script)
+                container.put_archive("/", _archive(f"{place}.tmp", given))
                 container.start()
                 for piece in container.logs(stream=True, follow=True):
                     tell(piece.decode(errors="replace"))
@@ -126,10 +130,15 @@ class Executor:
         if status:
             raise ExecutorError(f"the commit {git['sha']} can't be fetched: exit code {status}")
 
-    def _create(self, job: Job, image: str, volume: str, command: list[str]) -> Container:
+    def _create(
+        self, job: Job, image: str, volume: str, script: str, variables: dict[str, str]
+    ) -> Container:
+        """Make the job's container: with the image's entrypoint, and bash where it is there."""
+        found = "if command -v bash >/dev/null; then exec bash $0; fi; exec sh $0"
         return self._engine.containers.create(
             image,
-            command,
+            ["sh", "-c", found, script],
+            environment=variables,
             working_dir="/",
             name=f"runner-{self._name}-{job['id']}-build",
             cap_add=self._docker.get("cap_add"),
@@ -183,25 +192,31 @@ class Executor:
         return None
 
 
-def _archive(place: str, job: Job, variables: Mapping[str, str], files: set[str]) -> bytes:
-    """Return a tar of what the job's container needs: its script, and variables that are files."""
-    given = {f"{place}.tmp/{name}": variables[name] for name in files}
+def _value(place: str, name: str, variables: Mapping[str, str], files: set[str]) -> str:
+    return f"{place}.tmp/{name}" if name in files else variables[name]
+
+
+def _exports(variables: Mapping[str, str]) -> str:
+    """Return lines that set all variables once more, as the runner's script does in each step."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def _script(place: str, job: Job) -> str:
     lines = ["set -eu", f"cd {shlex.quote(place)}"]
-    for name, value in variables.items():
-        text = f"{place}.tmp/{name}" if name in files else value
-        # In base64: a log of what the shell does would show values otherwise.
-        coded = base64.b64encode(text.encode()).decode()
-        lines.append(f'{name}="$(echo {coded} | base64 -d)"; export {name}')
     for step in job["steps"]:
         if step["when"] == "on_success":
             for line in step["script"]:
                 lines += [f"echo {shlex.quote('$ ' + line)}", line]
-    given[f"{place}.tmp/script"] = "\n".join([*lines, ""])
+    return "\n".join([*lines, ""])
+
+
+def _archive(folder: str, files: Mapping[str, str]) -> bytes:
+    """Return a tar of files below a folder, which all may read, as those of the runner are."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
-        for path, text in given.items():
-            entry = tarfile.TarInfo(path.lstrip("/"))
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"{folder}/{name}".lstrip("/"))
             raw = text.encode()
-            entry.size, entry.mode = len(raw), 0o644
+            entry.size, entry.mode = len(raw), 0o666
             archive.addfile(entry, io.BytesIO(raw))
     return target.getvalue()

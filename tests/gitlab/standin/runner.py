@@ -16,6 +16,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Semaphore
@@ -111,6 +112,9 @@ class Log:
     def _send(self, text: str) -> None:
         for value in self._masked:
             text = text.replace(value, "[MASKED]")
+        # As runners write it since 18.7.
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ 00O ")
+        text = "".join(f"{now}{line}" for line in text.splitlines(keepends=True))
         data = text.encode()
         span = f"{self._sent}-{self._sent + len(data) - 1}"
         headers = {"JOB_TOKEN": self._token, "Content_Range": span, "Content_Type": "text/plain"}
