@@ -95,7 +95,7 @@ def test_jobs_are_confined_as_the_configuration_of_the_runner_says(
         "    - until test -e /tmp/seen; do sleep 0.1; done\n",
     )
     mine.git("push", "--quiet", "origin", "HEAD:refs/heads/look")
-    label = f"dap.platform={team.project.name}"
+    label = [f"dap.platform={team.project.name}", "dap.pipeline"]
 
     def running() -> Any:
         found = team.docker.containers.list(filters={"label": label})
