@@ -114,7 +114,7 @@ class Team:
 
     @property
     def recorded(self) -> list[str]:
-        """Every request that the stand-in got, but of runners: METHOD PATH QUERY BODY."""
+        """Every request of content that the stand-in got: METHOD PATH QUERY BODY."""
         return self.execute("gitlab", "cat", REQUESTS).splitlines()
 
     def user(self, name: str) -> dict[str, Any]:

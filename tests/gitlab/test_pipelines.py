@@ -94,11 +94,12 @@ def test_jobs_are_confined_as_the_configuration_of_the_runner_says(
         '    - test -z "${S3_BUCKET:-}" && test ! -e /var/run/docker.sock\n'
         "    - until test -e /tmp/seen; do sleep 0.1; done\n",
     )
-    mine.git("push", "--quiet", "origin", "HEAD:refs/heads/look")
+    branch = f"look-{uuid4().hex}"
+    mine.git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
     label = [f"dap.platform={team.project.name}", "dap.pipeline"]
 
     def running() -> Any:
-        found = team.docker.containers.list(filters={"label": label})
+        found = team.docker.containers.list(filters={"label": label}, ignore_removed=True)
         return next((each for each in found if str(each.name).endswith("-build")), None)
 
     container = await_result("the job", running, 60, 0.1)
@@ -110,7 +111,7 @@ def test_jobs_are_confined_as_the_configuration_of_the_runner_says(
     path = f"/projects/{team.project.name}%2F{REPOSITORY}/pipelines"
 
     def ended() -> str | None:
-        (found,) = team.api("GET", path, params={"ref": "look"}).json()
+        (found,) = team.api("GET", path, params={"ref": branch}).json()
         return str(found["status"]) if found["status"] in ENDS else None
 
     assert await_result("the pipeline", ended, 60) == "success"
