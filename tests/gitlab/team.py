@@ -123,11 +123,11 @@ class Team:
         return next(row for row in rows if row["username"] == name)
 
     def runners(self) -> dict[str, dict[str, Any]]:
-        """Return the runners by description; each description must be there once."""
-        rows = list(self.state["runners"].values())
-        found = {row["description"]: row for row in rows}
-        assert len(found) == len(rows), [row["description"] for row in rows]
-        return found
+        """Return the runners by description; each of the platform's must be there once."""
+        names = [row["description"] for row in self.state["runners"].values()]
+        ours = [name for name in names if name.startswith(f"{self.project.name}/")]
+        assert len(ours) == len(set(ours)), ours
+        return {row["description"]: row for row in self.state["runners"].values()}
 
     def tokens_of_runner(self) -> dict[str, str]:
         """Return runner → token of the configuration that the runner's container has."""
