@@ -79,13 +79,14 @@ def start() -> int:
     subprocess.Popen(["/usr/sbin/sshd", "-f", "/assets/sshd_config"])
     print("gitlab Reconfigured!", flush=True)
     # The script asks Rails, which is up when the pages are.
-    time.sleep(boot_s)
+    forever = threading.Event()
+    forever.wait(boot_s)
     if script := os.environ.get(SCRIPT):
         print("Running Post Reconfigure Script...", flush=True)
         done = subprocess.run(["bash", "-c", script], check=False)
         if done.returncode:
             print(f"Post Reconfigure Script failed with {done.returncode}", flush=True)
-    threading.Event().wait()
+    forever.wait()
     return 0
 
 

@@ -146,12 +146,13 @@ class Pipeline:
             wait=wait_fixed(LOOK_S),
         )
         try:
-            pipeline: dict[str, Any] = asking(self._ended)
+            pipeline = asking(self._ended)
         except RetryError:
             raise CheckError(
                 f"no pipeline of {self._branch} ends within {TIMEOUT_S} s",
                 "docker compose logs gitlab-runner; are all slots busy?",
             ) from None
+        assert pipeline is not None  # the retry's own condition
         page = pipeline["web_url"]
         jobs = self._api.ask("GET", f"{self._project}/pipelines/{pipeline['id']}/jobs").json()
         expect(jobs, f"the pipeline {pipeline['id']} is {pipeline['status']}", page)
