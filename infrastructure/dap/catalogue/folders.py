@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from dap.catalogue.model import EnvironmentOptions, Option
+from dap.catalogue.model import EnvironmentOptions, Left, Option
 from dap.environments.content import content_of_base, contents
 from dap.environments.lock import PATH as LOCK
 from dap.environments.lock import Locked, read_lock
@@ -26,15 +27,18 @@ from dap.files import (
     read_files,
 )
 
+T = TypeVar("T")
+
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 RESERVED = ("base", "builder", "dap")
 NOT_CONTEXT = {
-    *("compose.yml", "content.py", "reproduce.py", "options.yml", "README.md"),
+    *("compose.yml", "content.py", "reproduce.py", "options.yml", "leaves.yml", "README.md"),
     *("config", "content", "secrets", "client", "tests"),
 }
 
 
 _OPTIONS = TypeAdapter(dict[str, Option])
+_LEAVES = TypeAdapter(dict[str, Left])
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class ServiceFolder:
     client: tuple[SourceFile, ...]
     content: tuple[SourceFile, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
+    leaves: Mapping[str, Left] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
@@ -162,7 +167,8 @@ def _service(root: Path, path: Path) -> ServiceFolder:
         secrets=_below(files, "secrets"),
         client=client,
         content=_content(where, files, top.get("content.py")),
-        options=_options(top.get("options.yml")),
+        options=_described(top.get("options.yml"), _OPTIONS),
+        leaves=_described(top.get("leaves.yml"), _LEAVES),
     )
 
 
@@ -178,13 +184,12 @@ def _content(
     return (module,)
 
 
-def _options(file: SourceFile | None) -> dict[str, Option]:
-    """Read `options.yml`: name → what may be chosen."""
+def _described(file: SourceFile | None, kind: TypeAdapter[dict[str, T]]) -> dict[str, T]:
+    """Read a file that describes things by their names, `options.yml` or `leaves.yml`."""
     if file is None:
         return {}
     try:
-        data = yaml.safe_load(file.content)
-        return _OPTIONS.validate_python(data)
+        return kind.validate_python(yaml.safe_load(file.content))
     except yaml.YAMLError as error:
         raise InputError(f"{file.where}: {yaml_problem(error)}") from error
     except ValidationError as error:

@@ -149,6 +149,16 @@ class Option(_Model):
         return self
 
 
+class Left(_Model):
+    """One entry of a folder's `leaves.yml`: a volume that others may read once the folder is gone.
+
+    `kind` says what is in it (doc/architecture.md); files there can be read by the group `group`.
+    """
+
+    kind: Label
+    group: Annotated[StrictInt, Field(ge=1)]
+
+
 class FolderOptions(_Model):
     """`x-dap` at the top level of a folder's `compose.yml`."""
 
@@ -176,6 +186,7 @@ class ServiceOptions(_Model):
     ssh: SshEntry | None = None
     may_stop: bool = False  # it ends with exit status 0 where that is wanted, and stays so
     reproduce: tuple[str, ...] = ()  # command that runs a job of an earlier commit again
+    takes: UrlPath | None = None  # where it finds what folders left that are not there any more
     keeps: Label | None = None  # volume whose kept.json has secrets that belong into the vault
     exceptions: dict[str, Reason] = {}
 

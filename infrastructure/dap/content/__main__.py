@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dap.content.context import Secrets
 from dap.content.kept import Kept
-from dap.content.plan import PlanError, read_clients, read_plan, read_secrets
+from dap.content.plan import LEFT, PlanError, read_clients, read_plan, read_secrets
 from dap.content.runner import run
 
 
@@ -20,9 +20,10 @@ def main() -> int:
     parser.add_argument("--secrets", type=Path, default=Path("/run/secrets/vault.json"))
     parser.add_argument("--clients", type=Path, default=Path("/run/secrets/clients.json"))
     parser.add_argument("--kept", type=Path, default=Path("/kept"))
+    parser.add_argument("--left", type=Path, default=LEFT)
     arguments = parser.parse_args()
     try:
-        plan = read_plan(arguments.tree)
+        plan = read_plan(arguments.tree, arguments.left)
         vault = read_secrets(arguments.secrets)
         kept = Kept(arguments.kept, vault, check=arguments.check)
         secrets = Secrets(vault, kept, read_clients(arguments.clients))

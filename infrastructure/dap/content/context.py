@@ -6,6 +6,7 @@ import base64
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tenacity import RetryError, retry, retry_if_exception, stop_after_delay, wait_exponential
@@ -68,6 +69,7 @@ class Context:
             {**user, "projects": [p["name"] for p in self.projects if user["name"] in p["members"]]}
             for user in self.settings["users"]
         ]
+        self._left = plan.left
         self._resources = [dict(r) for r in plan.resources if r["from"] == folder]
         self._secrets = secrets
         self._report = report
@@ -118,6 +120,11 @@ class Context:
     def resources(self, kind: str) -> list[dict[str, Any]]:
         """Return what folders ask of this one: dicts with `name`, `owner`, `secret` and so on."""
         return [resource for resource in self._resources if resource["kind"] == kind]
+
+    def left(self, kind: str) -> list[Path]:
+        """Return where folders that are not there any more left something of a kind, to be read."""
+        place = self._left / kind
+        return sorted(place.iterdir()) if place.is_dir() else []
 
     def step(self, what: str, changed: bool) -> None:
         """Tell of one thing that was `changed` (dry run: would be) or found as it should be."""

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 
+LEFT = Path("/left")
+
+
 class PlanError(Exception):
     """A file that the content run starts from is missing or not as expected."""
 
@@ -35,7 +38,8 @@ class Client:
 class Plan:
     """The settings as plain data, the folders, and what they ask of each other.
 
-    `routes` is name → as plan.json has it, `environments` name → image.
+    `routes` is name → as plan.json has it, `environments` name → image. `left`: the folder of what
+    service folders left that are not there any more, as KIND/FOLDER.
     """
 
     settings: Mapping[str, Any]
@@ -43,10 +47,13 @@ class Plan:
     resources: tuple[Mapping[str, Any], ...]
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environments: Mapping[str, str] = field(default_factory=dict)
+    left: Path = LEFT
 
 
-def read_plan(tree: Path) -> Plan:
+def read_plan(tree: Path, left: Path = LEFT) -> Plan:
     """Read `plan.json` in `tree`; the script of folder NAME is in `services/NAME` there.
+
+    `left` has what folders left that are not there any more.
 
     Raises:
         PlanError: a file is missing or has another shape than doc/architecture.md describes.
@@ -73,6 +80,7 @@ def read_plan(tree: Path) -> Plan:
             resources=resources,
             routes={route["name"]: route for route in data.get("routes", [])},
             environments=data.get("environments", {}),
+            left=left,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise PlanError(f"{path}: not the plan of this version: {error!r}") from error

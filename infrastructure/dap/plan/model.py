@@ -120,6 +120,15 @@ class HostPlan:
 
 
 @dataclass(frozen=True)
+class LeftVolume:
+    """A volume of a folder that is on no host, with what its `leaves.yml` says of it."""
+
+    folder: str
+    kind: str
+    group: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the whole platform runs."""
 
@@ -136,6 +145,16 @@ class Plan:
             for folder in host.folders:
                 found.setdefault(folder.name, folder)
         return found
+
+    @cached_property
+    def left(self) -> Mapping[str, LeftVolume]:
+        """What folders that are on no host may have left: name of the volume → what it holds."""
+        return {
+            f"{name}-{volume}": LeftVolume(name, left.kind, left.group)
+            for name, folder in self.catalogue.services.items()
+            if name not in self.folders
+            for volume, left in folder.leaves.items()
+        }
 
     @cached_property
     def service_host(self) -> HostPlan:

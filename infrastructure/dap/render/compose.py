@@ -92,6 +92,11 @@ class _Project:
             for folder in self.host.folders
             for volume, options in folder.volumes.items()
         }
+        if any(each.options.takes for folder in self.host.folders for each in folder.services):
+            volumes |= {
+                volume: {"name": f"{self.name}_{volume}", "labels": self.label}
+                for volume in self.plan.left
+            }
         networks = {
             name: {
                 "name": f"{self.name}_{name}",
@@ -135,6 +140,8 @@ class _Project:
         mounts = [self._mount(folder, service, mount) for mount in service.mounts]
         if mounts:
             out["volumes"] = [mount for mount, _ in mounts]
+        if options.takes:
+            self._take(options.takes, out)
         mounted = {file.path: file for _, files in mounts for file in files}
         for path in options.live:
             whole = f"config/{folder.name}/{path.removeprefix('config/')}"
@@ -183,6 +190,17 @@ class _Project:
             {"target": port, "published": str(port), "host_ip": address}
             for port in self.plan.published_ports(self.host)
         ]
+
+    def _take(self, place: str, out: dict[str, Any]) -> None:
+        """Let a service read what folders left that are on no host, at `place`/KIND/FOLDER."""
+        left = self.plan.left
+        if left:
+            out["volumes"] = [
+                *out.get("volumes", []),
+                *(f"{name}:{place}/{each.kind}/{each.folder}:ro" for name, each in left.items()),
+            ]
+            groups = {str(each.group) for each in left.values()}
+            out["group_add"] = sorted({*map(str, out.get("group_add", [])), *groups})
 
     def _mount(
         self, folder: HostedFolder, service: ComposeService, mount: Mount

@@ -10,7 +10,7 @@ from dap.content import Context
 from gitlab.const import AccessLevel
 from gitlab.exceptions import GitlabGetError
 
-from . import variables
+from . import repositories, variables
 
 NOT_FOUND = 404
 PROTECTED = "main"
@@ -44,11 +44,14 @@ def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> 
         if found is None:
             context.step(f"all of project {project['name']}", True)
             continue
+        # Before anybody may push.
+        repositories.apply(context, found)
         members = {users[n]: int(levels[n]) for n in project["members"] if n in users}
         _members(context, found, members, set(users.values()))
         _protection(context, found)
         wanted = variables.of_project(context, project["name"])
         variables.apply(context, found.variables, wanted, f"project {project['name']}")
+    repositories.unclaimed(context)
 
 
 def instance_variables(context: Context, client: gitlab.Gitlab) -> None:
