@@ -46,7 +46,8 @@ class Context:
     """Settings, secrets and what is asked of one folder; counts what it does.
 
     `options` are the folder's own, `routes` name → as plan.json has it, `environments` name →
-    image.
+    image, `environment_contents` name → what it is made of; `base_images` are `base`, `builder` and
+    their `content`.
     `users` are those of `platform.yml` with `projects`, names of the projects they are members
     of; `projects` have `members` written out.
     """
@@ -58,6 +59,8 @@ class Context:
         self.options: dict[str, Any] = dict(plan.folders[folder].options)
         self.routes = plan.routes
         self.environments = plan.environments
+        self.environment_contents = plan.environment_contents
+        self.base_images = plan.base_images
         self.folder = folder
         self.check = check
         names = [user["name"] for user in self.settings["users"]]

@@ -38,8 +38,9 @@ class Client:
 class Plan:
     """The settings as plain data, the folders, and what they ask of each other.
 
-    `routes` is name → as plan.json has it, `environments` name → image. `left`: the folder of what
-    service folders left that are not there any more, as KIND/FOLDER.
+    `routes` is name → as plan.json has it, `environments` name → image,
+    `environment_contents` name → content. `left`: the folder of what service folders left that are
+    not there any more, as KIND/FOLDER.
     """
 
     settings: Mapping[str, Any]
@@ -47,6 +48,8 @@ class Plan:
     resources: tuple[Mapping[str, Any], ...]
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environments: Mapping[str, str] = field(default_factory=dict)
+    environment_contents: Mapping[str, str] = field(default_factory=dict)
+    base_images: Mapping[str, str] = field(default_factory=dict)
     left: Path = LEFT
 
 
@@ -80,6 +83,8 @@ def read_plan(tree: Path, left: Path = LEFT) -> Plan:
             resources=resources,
             routes={route["name"]: route for route in data.get("routes", [])},
             environments=data.get("environments", {}),
+            environment_contents=data.get("environment_contents", {}),
+            base_images=data.get("base_images", {}),
             left=left,
         )
     except (KeyError, TypeError, AttributeError) as error:

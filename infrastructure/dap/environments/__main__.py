@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -57,8 +59,9 @@ def run(root: Path) -> None:
     Raises:
         DapError: an environment can't be built, fails its tests, can't be pushed or locked.
     """
-    registry = Registry(os.environ["CI_REGISTRY"])
-    deployed = read_deployed(registry.host)
+    data = json.loads(Path(os.environ["DAP_IMAGES"]).read_text(encoding="utf-8"))
+    registry = Registry(data.get("registry") or os.environ["CI_REGISTRY"])
+    deployed = read_deployed(data, registry)
     folders = read_folders(root)
     digests = {name: digest_of_files(folder.context) for name, folder in folders.items()}
     parents = {name: folder.parent for name, folder in folders.items()}
@@ -101,15 +104,24 @@ def run(root: Path) -> None:
         lock_images(repository, new_lock(lock, deployed.environments, images, folders), due)
 
 
-def read_deployed(host: str) -> Deployed:
-    """Return what $DAP_IMAGES says; an image that the registry does not have is left out."""
-    data = json.loads(Path(os.environ["DAP_IMAGES"]).read_text(encoding="utf-8"))
-    start = f"{host}/"
-    environments = {
-        name: Locked(entry["content"], entry["image"].removeprefix(start))
-        for name, entry in data["environments"].items()
-        if entry["image"].startswith(start)
-    }
+def read_deployed(data: Mapping[str, Any], registry: Registry) -> Deployed:
+    """Return what $DAP_IMAGES says; an image that the registry does not have is left out.
+
+    Raises:
+        DapError: the registry does not answer.
+    """
+    start = f"{registry.host}/"
+    environments = {}
+    for name, entry in data["environments"].items():
+        if not entry["image"].startswith(start):
+            continue
+        image = entry["image"].removeprefix(start)
+        if "@" not in image:
+            # Some forges know the tag that a deploy gave it.
+            path, _, tag = image.rpartition(":")
+            image = f"{path}@{registry.digest(path, tag)}"
+        if not image.endswith("@"):
+            environments[name] = Locked(entry["content"], image)
     return Deployed(data["base"], data["builder"], data["content"], environments)
 
 
@@ -193,8 +205,12 @@ def lock_images(repository: Repository, lock: dict[str, Locked], due: list[Step]
         return
     for line in lines:
         say(line)
-    say(f"jobs of this repository run in them from commit {commit[:12]} on;")
-    say("workspaces after the next deploy (git pull, make deploy); git revert moves back")
+    if "DAP_LOCK_KEY" in os.environ:
+        say(f"jobs of this repository run in them from commit {commit[:12]} on;")
+        say("workspaces after the next deploy (git pull, make deploy); git revert moves back")
+    else:
+        say("jobs and workspaces run in them after the next deploy (git pull, make deploy);")
+        say("git revert moves back")
 
 
 if __name__ == "__main__":

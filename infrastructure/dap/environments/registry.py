@@ -31,18 +31,25 @@ class Registry:
         Raises:
             DapError: it does not answer, or not as a registry does.
         """
-        name, _, digest = image.partition("@")
+        return bool(self.digest(*image.split("@", 1)))
+
+    def digest(self, name: str, tag: str) -> str:
+        """Return the digest of an image, `tag` being its tag or digest; empty without it.
+
+        Raises:
+            DapError: it does not answer, or not as a registry does.
+        """
         request = urllib.request.Request(
-            f"https://{self.host}/v2/{name}/manifests/{digest}",
+            f"https://{self.host}/v2/{name}/manifests/{tag}",
             method="HEAD",
             headers={"Authorization": f"Basic {self._login}", "Accept": _MANIFESTS},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
-                return True
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+                return str(answer.headers["Docker-Content-Digest"])
         except urllib.error.HTTPError as error:
             if error.code == 404:
-                return False
+                return ""
             raise DapError(f"the registry {self.host} answered {error.code}") from error
         except OSError as error:
             raise DapError(f"the registry {self.host} does not answer: {error}") from error

@@ -1,7 +1,7 @@
 """The plan: settings and catalogue become who runs what where."""
 
 from dap.plan.build import make_plan
-from dap.plan.context import base_context, folder_options
+from dap.plan.context import base_context, base_images, folder_options
 from dap.plan.images import Image, Images
 from dap.plan.model import HostPlan, HostView, Plan, Route, Service, Stream
 from dap.plan.secrets import DIGEST_KEY, secret_specs
@@ -17,6 +17,7 @@ __all__ = [
     "Service",
     "Stream",
     "base_context",
+    "base_images",
     "folder_options",
     "make_plan",
     "secret_specs",

@@ -30,13 +30,18 @@ def base_context(
         "environment": images.environment,
         "environment_route": lambda name: environment_route(catalogue, name),
         "environment_contents": catalogue.environment_contents,
-        "base_images": {
-            "content": catalogue.base_content,
-            "base": images.base.reference,
-            "builder": images.builder.reference,
-        },
+        "base_images": base_images(catalogue, images),
         "environments": {name: image.reference for name, image in images.environments.items()},
         "image": lambda name: f"dap/{name}",
+    }
+
+
+def base_images(catalogue: Catalogue, images: Images) -> dict[str, str]:
+    """Return the images that all others start from, and their content."""
+    return {
+        "content": catalogue.base_content,
+        "base": images.base.reference,
+        "builder": images.builder.reference,
     }
 
 

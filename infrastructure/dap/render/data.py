@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dap.catalogue import HostedFolder
-from dap.plan import HostPlan, Plan, folder_options
+from dap.plan import HostPlan, Plan, base_images, folder_options
 
 VERSION = 1
 
@@ -37,6 +37,8 @@ def plan_data(plan: Plan, host: HostPlan) -> dict[str, Any]:
         "environments": {
             name: image.reference for name, image in sorted(plan.images.environments.items())
         },
+        "environment_contents": dict(sorted(plan.catalogue.environment_contents.items())),
+        "base_images": base_images(plan.catalogue, plan.images),
     }
 
 

@@ -44,6 +44,7 @@ class Checks:
         self._workspaces()
         self._ports()
         self._storage()
+        self._gitops()
         # What hosts are to each other is judged where each is right by itself.
         if not self.problems and len(list(self._entries("hosts"))) > 1:
             self._between_hosts()
@@ -257,6 +258,29 @@ class Checks:
         storage = self.data.get("storage")
         if isinstance(storage, dict):
             self._known(("storage", "default"), storage.get("default"), names, "is no store")
+
+
+    def _gitops(self) -> None:
+        """Refuse what a pipeline's job could not do: it has the repository, and SSH."""
+        gitops = self.data.get("gitops")
+        wanted = [
+            key for key in ("apply", "drift") if isinstance(gitops, dict) and gitops.get(key)
+        ]
+        for key in wanted[:1]:
+            path: Path = ("gitops", key)
+            if self.data.get("forge") == "lite":
+                what = "forge lite has no merge requests, schedules or protected runners"
+                self._add(path, what, "forge: gitlab, or plan alone")
+            for here, host in self._entries("hosts"):
+                if host.get("address", "localhost") == "localhost":
+                    what = f"a job can't reach {dotted((*here, 'address'))}, which is localhost"
+                    self._add(path, what, "an address that jobs reach the host at over SSH")
+                if host.get("key"):
+                    what = f"a job has no file {dotted((*here, 'key'))}"
+                    self._add(path, what, "no such key: the job has the one of its variable")
+            tls = self.data.get("tls")
+            if isinstance(tls, dict) and tls.get("key"):
+                self._add(path, "a job has no file tls.key", "the platform's own certificate")
 
 
 def _reachable(address: object) -> bool:

@@ -32,12 +32,16 @@ _WHAT = {
 }
 
 
-def load(file: FilePath, renamed: Mapping[str, str] = RENAMED) -> Settings:
+def load(
+    file: FilePath, renamed: Mapping[str, str] = RENAMED, *, with_files: bool = True
+) -> Settings:
     """The settings in `file`.
 
     Args:
         file: path of a `platform.yml`; files that it names are relative to its folder.
         renamed: dotted paths of keys that have a new name, `*` for list indices.
+        with_files: whether the files that it names must be there: a pipeline has not those that
+            are kept out of git.
 
     Raises:
         InputError: something is wrong; the message has a line for each problem.
@@ -59,6 +63,17 @@ def load(file: FilePath, renamed: Mapping[str, str] = RENAMED) -> Settings:
         ]
     data = settings.model_dump() if settings else _with_defaults(source.data)
     problems += _apart(Checks(source, data).run(), problems)
+    problems += _files(source, file, data, problems) if with_files else []
+    if problems or settings is None:
+        raise refusal(problems)
+    settings._source = source  # where later checks find their lines
+    return settings
+
+
+def _files(
+    source: Source, file: FilePath, data: dict[str, Any], problems: list[Problem]
+) -> list[Problem]:
+    """What is wrong about the files that the settings name, where these are right themselves."""
     files = FileChecks(source, file.parent)
     tls = data["tls"]
     wrong = {problem.path[:1] for problem in problems}
@@ -67,11 +82,7 @@ def load(file: FilePath, renamed: Mapping[str, str] = RENAMED) -> Settings:
         files.tls(tls["certificate"], tls["key"], data["domain"], extra_ca)
     files.extra_ca(extra_ca)
     files.ssh_keys(data["hosts"] if isinstance(data["hosts"], list) else [])
-    problems += files.problems
-    if problems or settings is None:
-        raise refusal(problems)
-    settings._source = source  # where later checks find their lines
-    return settings
+    return files.problems
 
 
 def _apart(later: list[Problem], earlier: list[Problem]) -> list[Problem]:

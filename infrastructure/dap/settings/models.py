@@ -12,6 +12,7 @@ from dap.settings.source import Source
 from dap.settings.types import (
     Account,
     Cpus,
+    Cron,
     Directory,
     Domain,
     Duration,
@@ -281,6 +282,17 @@ class Mail(Section):
     """Address that mails come from. Left out: dap@ and the domain."""
 
 
+class Gitops(Section):
+    """What pipelines of the first project's repository, which is the platform's, do with it."""
+
+    plan: bool = False
+    """A push to a branch is checked, and shows what a deploy of it would change. No secret."""
+    apply: bool = False
+    """What comes to main is deployed, by a runner of its own; needs `forge: gitlab`."""
+    drift: Cron = ""
+    """When hosts are compared with main, as cron has it, in UTC; needs `forge: gitlab`."""
+
+
 class Limits(Section):
     """Limits of one service."""
 
@@ -357,6 +369,7 @@ class Settings(Section):
     resources: Annotated[dict[str, Limits], EmptyIfNone] = Field(default_factory=dict)
     """Compose service name to its limits."""
     mail: Mail = Field(default_factory=Mail)
+    gitops: Gitops = Field(default_factory=Gitops)
     options: Annotated[dict[str, Options], EmptyIfNone] = Field(default_factory=dict)
     """Folder of `infrastructure/services/` to what its options.yml lets one choose."""
 

@@ -15,6 +15,7 @@ LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = rf"({LABEL}\.)+{LABEL}"
 _EMAIL = rf"[A-Za-z0-9._%+-]{{1,64}}@{_DOMAIN}"
 _MEMORY = r"[1-9][0-9]*[kmg]"
+_CRON = r"([0-9*/,-]+( [0-9*/,-]+){4})?"
 _ACCOUNT = r"[a-z_][a-z0-9_.-]{0,31}"
 _DIRECTORY = r"(/[A-Za-z0-9._-]+)+"
 _IMAGE = (
@@ -320,5 +321,14 @@ ImageReference = Annotated[
 StoreUrl = Annotated[str, _url(path=False)]
 ServerUrl = Annotated[str, _url(path=True, empty=True)]
 Line = Annotated[str, _checked(_line)]
+Cron = Annotated[
+    str,
+    *_matches(
+        _CRON,
+        "is no time as cron has it",
+        "five fields of figures, such as '0 5 * * *'; empty: never",
+        shortest=0,
+    ),
+]
 SshKey = Annotated[str, _checked(_ssh_key)]
 EmptyIfNone = BeforeValidator(_empty_if_none)

@@ -10,7 +10,7 @@ from dap.content import Context
 from gitlab.const import AccessLevel
 from gitlab.exceptions import GitlabGetError
 
-from . import repositories, variables
+from . import gitops, repositories, variables
 
 NOT_FOUND = 404
 PROTECTED = "main"
@@ -18,6 +18,12 @@ PROTECTED = "main"
 PROTECTION = {
     "push_access_level": int(AccessLevel.DEVELOPER),
     "merge_access_level": int(AccessLevel.DEVELOPER),
+    "allow_force_push": False,
+}
+# What comes to main of the platform's repository is deployed then, and a deploy is root on all hosts.
+DEPLOYED = {
+    "push_access_level": int(AccessLevel.MAINTAINER),
+    "merge_access_level": int(AccessLevel.MAINTAINER),
     "allow_force_push": False,
 }
 # Of the images of a project the last ten of each name stay, and main's and those of versions.
@@ -39,8 +45,10 @@ def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> 
         user["name"]: AccessLevel.MAINTAINER if user.get("admin") else AccessLevel.DEVELOPER
         for user in context.users
     }
-    for project in context.projects:
-        found = _project(context, client, group, project["name"])
+    for number, project in enumerate(context.projects):
+        # The first one's repository is the platform's own.
+        own = number == 0
+        found = _project(context, client, group, project["name"], own=own)
         if found is None:
             context.step(f"all of project {project['name']}", True)
             continue
@@ -48,9 +56,14 @@ def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> 
         repositories.apply(context, found)
         members = {users[n]: int(levels[n]) for n in project["members"] if n in users}
         _members(context, found, members, set(users.values()))
-        _protection(context, found)
+        deployed = own and context.settings["gitops"]["apply"]
+        _protection(context, found, DEPLOYED if deployed else PROTECTION)
         wanted = variables.of_project(context, project["name"])
+        if own:
+            wanted |= variables.of_own_project(context)
         variables.apply(context, found.variables, wanted, f"project {project['name']}")
+        if own:
+            gitops.apply(context, found)
     repositories.unclaimed(context)
 
 
@@ -75,7 +88,9 @@ def _group(context: Context, client: gitlab.Gitlab) -> Any:
     return group
 
 
-def _project(context: Context, client: gitlab.Gitlab, group: Any, name: str) -> Any:
+def _project(
+    context: Context, client: gitlab.Gitlab, group: Any, name: str, *, own: bool
+) -> Any:
     wanted = {
         "visibility": "private",
         "auto_devops_enabled": False,
@@ -83,6 +98,8 @@ def _project(context: Context, client: gitlab.Gitlab, group: Any, name: str) -> 
         # Logs of jobs are for members, like the code.
         "public_jobs": False,
     }
+    # Its pipelines lock images that they built; such a push starts no pipeline.
+    later = {"ci_push_repository_for_job_token_allowed": own}
     try:
         found = client.projects.get(f"{context.settings['name']}/{name}")
     except GitlabGetError as error:
@@ -98,7 +115,9 @@ def _project(context: Context, client: gitlab.Gitlab, group: Any, name: str) -> 
     if found is None:
         return None
     differing: dict[str, Any] = {
-        key: value for key, value in wanted.items() if getattr(found, key, None) != value
+        key: value
+        for key, value in {**wanted, **later}.items()
+        if getattr(found, key, None) != value
     }
     policy = found.attributes.get("container_expiration_policy") or {}
     if context.options["registry"] and {key: policy.get(key) for key in CLEANUP} != CLEANUP:
@@ -131,7 +150,7 @@ def _members(context: Context, project: Any, wanted: Mapping[int, int], people: 
     context.step(f"members of {project.path}", changed)
 
 
-def _protection(context: Context, project: Any) -> None:
+def _protection(context: Context, project: Any, wanted: Mapping[str, Any]) -> None:
     try:
         found = project.protectedbranches.get(PROTECTED)
     except GitlabGetError as error:
@@ -143,12 +162,12 @@ def _protection(context: Context, project: Any) -> None:
         "merge_access_level": _level(found.merge_access_levels),
         "allow_force_push": found.allow_force_push,
     }
-    changed = have != PROTECTION
+    changed = have != wanted
     if changed and not context.check:
         # Access levels can't be changed in the free edition.
         if found is not None:
             found.delete()
-        project.protectedbranches.create({"name": PROTECTED, **PROTECTION})
+        project.protectedbranches.create({"name": PROTECTED, **wanted})
     context.step(f"protection of {project.path}'s {PROTECTED}", changed)
 
 

@@ -122,7 +122,9 @@ async def files(values: Values, given: Given, images: dict[str, str]) -> dict[st
         name: {"content": given.contents[name], "image": image} for name, image in images.items()
     }
     return {
-        "DAP_IMAGES": json.dumps({**base, "environments": environments}),
+        "DAP_IMAGES": json.dumps(
+            {**base, "registry": values.registry, "environments": environments}
+        ),
         "DAP_LOCK_KEY": given.lock["key"],
         "DAP_LOCK_KNOWN_HOSTS": given.lock["known_hosts"],
     }

@@ -77,7 +77,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Values:
-    """The rendered values; times in seconds, sizes in bytes."""
+    """The rendered values; times in seconds, sizes in bytes.
+
+    `gitops`: whether pipelines of the platform's repository show what a deploy would change.
+    """
 
     platform: str
     network: str
@@ -93,6 +96,7 @@ class Values:
     artifact_bytes: int
     default_image: str
     job: JobLimits
+    gitops: bool = False
 
     def renewed(self) -> Values:
         """Return them with the hosts that there are now."""

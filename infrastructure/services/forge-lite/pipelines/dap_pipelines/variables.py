@@ -29,6 +29,8 @@ def predefined(pipeline: Pipeline, values: Values, images: dict[str, str]) -> di
     title, _, description = pipeline.message.partition("\n")
     kind, name = pipeline.ref.split("/", 2)[1:]
     project = f"{values.url}/{pipeline.project}"
+    # `rules:` of the platform's own repository ask for it.
+    gitops = values.gitops and pipeline.project == values.projects[0]
     tag = {"CI_COMMIT_TAG": name} if kind == "tags" else {}
     return {
         "CI_COMMIT_SHA": pipeline.commit,
@@ -53,6 +55,7 @@ def predefined(pipeline: Pipeline, values: Values, images: dict[str, str]) -> di
         "GITLAB_USER_LOGIN": pipeline.user,
         "GITLAB_USER_NAME": pipeline.user,
         "DAP_PROJECT": pipeline.project,
+        **({"DAP_GITOPS_PLAN": "true"} if gitops else {}),
         **tag,
         **{image_variable(environment): image for environment, image in images.items()},
     }
