@@ -91,6 +91,8 @@ class Forge:
         self.file = place / "state.json"
         self.requests = place / "requests"
         self.token = place / "token"
+        self.repositories = place / "repositories"
+        self.left = place / "left"
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port: int = server.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -107,6 +109,7 @@ class Forge:
         """Start the stand-in, which takes over the platform's token as GitLab's start does."""
         self.token.write_text(self.vault.values["gitlab/token"])
         files = {"--state": self.file, "--requests": self.requests, "--token-file": self.token}
+        files["--repositories"] = self.repositories
         command = [sys.executable, "-m", "tests.gitlab.standin", "--port", str(self.port)]
         command += [str(word) for pair in files.items() for word in pair]
         self._process = subprocess.Popen([*command, *options], cwd=ROOT)
@@ -160,7 +163,7 @@ class Forge:
             if route["name"] == "git":
                 route |= {"service": "127.0.0.1", "port": self.port}
         (content / "plan.json").write_text(json.dumps(plan))
-        arguments = {"--tree": content, "--kept": self.kept}
+        arguments = {"--tree": content, "--kept": self.kept, "--left": self.left}
         for option, name in (("--secrets", "vault.json"), ("--clients", "clients.json")):
             arguments[option] = self.place / name
             arguments[option].write_bytes(files[f"secrets/content/content/{name}"])

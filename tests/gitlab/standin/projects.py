@@ -104,6 +104,7 @@ def create_project(call: Call) -> Answer:
         "auto_devops_enabled": True,
         "container_registry_access_level": "enabled",
         "container_expiration_policy": dict(NEW_CLEANUP),
+        "ci_push_repository_for_job_token_allowed": False,
         "public_jobs": True,
         "shared_runners_enabled": True,
         "visibility": "private",
@@ -118,7 +119,11 @@ def create_project(call: Call) -> Answer:
     return Answer(201, row)
 
 
-@endpoint("PUT", "/projects/:id", body=PROJECT)
+@endpoint(
+    "PUT",
+    "/projects/:id",
+    body={**PROJECT, "ci_push_repository_for_job_token_allowed": bool},
+)
 def update_project(call: Call) -> Answer:
     row = find(call)
     given = dict(call.body)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GIT_PATH = re.compile(r"/(?P<project>[^/]+/[^/]+?)(?:\.git)?/(?P<rest>info/refs|git-[a-z]+-pack)")
+HIDDEN = ("environments", "keep-around", "merge-requests", "pipelines")
 HOOKS = ("pre-receive", "post-receive")
 
 
@@ -34,6 +35,10 @@ class Repositories:
             if self.account is not None:
                 os.chown(path.parent, self.account, self.account)
             self.git("init", "--quiet", "--bare", "--initial-branch=main", str(path))
+            # As GitLab has it: with options of pushes, and with places that it fills by itself.
+            self.git("-C", str(path), "config", "receive.advertisePushOptions", "true")
+            for name in HIDDEN:
+                self.git("-C", str(path), "config", "--add", "receive.hideRefs", f"refs/{name}")
             for hook in HOOKS:
                 script = path / "hooks" / hook
                 script.write_text(f'#!/bin/sh\nexec {self.shell} {hook} "$@"\n')

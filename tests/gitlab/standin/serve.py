@@ -15,7 +15,13 @@ from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
-from tests.gitlab.standin import accounts, pipelines, projects, runners  # noqa: F401  they register
+from tests.gitlab.standin import (  # noqa: F401  they register
+    accounts,
+    pipelines,
+    projects,
+    runners,
+    schedules,
+)
 from tests.gitlab.standin.internal import admit, log_in
 from tests.gitlab.standin.repositories import GIT_PATH, Repositories
 from tests.gitlab.standin.routes import Answer, Call, Endpoint, Refusal, check, find

@@ -65,6 +65,7 @@ class State:
     members: dict[str, Row] = field(default_factory=dict)
     branches: dict[str, Row] = field(default_factory=dict)
     variables: dict[str, Row] = field(default_factory=dict)
+    schedules: dict[str, Row] = field(default_factory=dict)
     runners: dict[str, Row] = field(default_factory=dict)
     pipelines: dict[str, Row] = field(default_factory=dict)
     jobs: dict[str, Row] = field(default_factory=dict)
