@@ -23,13 +23,17 @@ _CONTEXT = 2
 
 @dataclass
 class Difference:
-    """What is new, other or gone: compose services as HOST/SERVICE, and files with their lines."""
+    """What is new, other or gone: compose services as HOST/SERVICE, and files with their lines.
+
+    `said`: why there is none.
+    """
 
     create: list[str] = field(default_factory=list)
     update: list[str] = field(default_factory=list)
     delete: list[str] = field(default_factory=list)
     diffs: dict[str, str] = field(default_factory=dict)
     made_of: int = 0
+    said: str = ""
 
     @property
     def report(self) -> dict[str, int]:
@@ -44,6 +48,9 @@ class Difference:
 
     def lines(self) -> Iterator[str]:
         """Yield it as Markdown."""
+        if self.said:
+            yield self.said
+            return
         if self.is_empty:
             yield "No change: a deploy would bring the same to all hosts."
             return

@@ -31,12 +31,17 @@ def compare(
 
     from dap import compare as comparing
     from dap.cli._project import project_root
+    from dap.errors import DapError
 
     root = project_root()
     new = _trees(root)
     with comparing.checked_out(root, commit) as other:
-        old = _trees(other)
-    found = comparing.compare(old, new)
+        try:
+            found = comparing.compare(_trees(other), new)
+        except DapError as error:
+            # An update brings this code, and what it renders with, at once.
+            said = f"platform.yml: ok. {commit} can't be rendered by this version beside it: "
+            found = comparing.Difference(said=f"{said}{error.message}")
     text = "\n".join(found.lines())
     typer.echo(text)
     if markdown is not None:

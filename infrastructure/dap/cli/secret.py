@@ -1,4 +1,4 @@
-"""`dap secret`: keep a secret that a person types."""
+"""`dap secret`: keep a secret that a person types, or make those that are missing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ def register(app: typer.Typer) -> None:
 
 
 def secret(
-    name: Annotated[str, typer.Argument(help="Such as storage/archive/access-key.")],
+    name: Annotated[
+        str, typer.Argument(help="Such as storage/archive/access-key; without: what is missing.")
+    ] = "",
 ) -> None:
-    """Read a secret from standard input and keep it, encrypted."""
+    """Read a secret from standard input and keep it, encrypted; or make what a deploy would."""
+    if not name:
+        _make()
+        return
     from dap.cli._project import project_root, project_settings  # load slowly
     from dap.errors import InputError
     from dap.secrets import open_vault
@@ -31,3 +36,12 @@ def secret(
             raise InputError(f"secret {name}: is no UTF-8 text") from None
     vault.set(name, value)
     typer.echo(f"secret {name}: {'kept' if vault.save() else 'unchanged'}")
+
+
+def _make() -> None:
+    from dap.cli._project import project_root  # these load slowly
+    from dap.engine import prepare
+
+    prepared = prepare(project_root())
+    prepared.vault.save()
+    typer.echo(f"secrets made: {', '.join(prepared.new_secrets) or 'none was missing'}")

@@ -416,6 +416,7 @@ def test_the_list_of_requests_is_current(made: Forge) -> None:
     assert made.content({**DATA, "options": {"gitlab": {"variables": "all"}}}).status == 0
     state = made.state
     number, runner = next(iter(state["runners"].items()))
+    project = next(iter(state["projects"]))
     branch, member = next(iter(state["branches"])), next(iter(state["members"]))
     of_each = {key.split("/")[0]: row for key, row in state["variables"].items()}
     row_of_base = state["variables"]["instance/DAP_ENVIRONMENT_BASE"]
@@ -431,12 +432,19 @@ def test_the_list_of_requests_is_current(made: Forge) -> None:
             **state["variables"],
             **{f"{of}/OLD": {**row, "key": "OLD"} for of, row in of_each.items()},
             "instance/DAP_ENVIRONMENT_BASE": {**row_of_base, "value": "old"},
+            f"{project}/DAP_VAULT_KEY": {**row_of_base, "key": "DAP_VAULT_KEY", "description": ""},
+        },
+        projects={
+            **state["projects"],
+            project: {**state["projects"][project], "empty_repo": False},
         },
         members={**state["members"], member: {**state["members"][member], "access_level": 20}},
         tokens={token: {**state["tokens"][token], "expires_at": soon}},
     )
-    ran = made.content(DATA)
-    assert ran.status == 0, ran.output
+    host = {"name": "local", "address": "10.0.0.5", "roles": ["service", "runner"]}
+    for drift in ("0 5 * * *", "0 6 * * *", ""):
+        ran = made.content({**DATA, "hosts": [host], "gitops": {"drift": drift}})
+        assert ran.status == 0, ran.output
     found = kinds(made.requests.read_text().splitlines())
     new = "\n".join(line for kind, line in sorted(found.items()) if kind not in listed())
     assert not new, f"add to {LIST}:\n{new}"

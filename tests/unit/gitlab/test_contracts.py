@@ -47,6 +47,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "external store": {"storage": {"stores": [STORE], "default": "attic"}},
     "hosts": {"hosts": HOSTS},
+    "gitops": {
+        "hosts": [HOSTS[0] | {"address": "10.0.0.9"}, *HOSTS[1:]],
+        "gitops": {"plan": True, "apply": True, "drift": "0 5 * * *"},
+    },
 }
 ASSIGNED = re.compile(r"^([a-z_]+(?:\['[a-z0-9_]+'\])+) = |^((?:[a-z]+_)?external_url) '", re.M)
 GO = {"string": str, "int": int, "int64": int, "bool": bool, "StringOrArray": list}
@@ -155,15 +159,16 @@ def test_every_field_of_config_toml_is_documented(rendered: tuple[Tree, ...]) ->
 
 def test_runners_are_confined(rendered: tuple[Tree, ...]) -> None:
     for configuration in configurations(rendered).values():
-        jobs, builder = configuration["runners"]
-        for runner in (jobs, builder):
+        jobs, builder, *platform = configuration["runners"]
+        for runner in (jobs, builder, *platform):
             docker = runner["docker"]
             assert runner["executor"] == "docker"
             assert (docker["privileged"], docker["services_privileged"]) == (False, False)
             assert docker["cap_drop"] == ["ALL"]
             assert docker["memory"] == docker["memory_swap"]
             assert not any("docker.sock" in volume for volume in docker["volumes"])
-            assert runner["limit"] == configuration["concurrent"]
+        # A deploy of the platform waits for no analysis.
+        assert jobs["limit"] == builder["limit"] == configuration["concurrent"] - len(platform)
         assert jobs["docker"]["security_opt"] == ["no-new-privileges:true"]
         assert builder["docker"]["user"] == "1000:1000"
         (allowed,) = builder["docker"]["allowed_images"]
@@ -184,6 +189,21 @@ def test_each_host_that_runs_jobs_has_runners_of_its_own() -> None:
     gpus = {host: each["runners"][0]["docker"].get("gpus") for host, each in found.items()}
     assert gpus == {"one": None, "two": "device=0,2", "three": "all"}
     assert not any("gpus" in each["runners"][1]["docker"] for each in found.values())
+
+
+def test_one_host_alone_deploys_the_platform() -> None:
+    """The service host where it runs jobs, else the first that does."""
+    gitops = {"gitops": {"drift": "0 5 * * *"}}
+    service = {**HOSTS[0], "address": "10.0.0.9"}
+    both = {**service, "roles": ["service", "runner"]}
+    for hosts, where in (([service, *HOSTS[1:]], "one"), ([*HOSTS[1:], both], "main")):
+        found = configurations(trees({**gitops, "hosts": hosts}))
+        names = {host: [each["name"] for each in conf["runners"]] for host, conf in found.items()}
+        assert [host for host, each in names.items() if f"{host}-platform" in each] == [where]
+        (runner,) = (r for r in found[where]["runners"] if r["name"] == f"{where}-platform")
+        assert runner["limit"] == 1
+        (allowed,) = runner["docker"]["allowed_images"]
+        assert re.fullmatch(r"registry\.[a-z.]+/environments/\*", allowed)
 
 
 def test_the_cache_is_where_objects_are() -> None:
