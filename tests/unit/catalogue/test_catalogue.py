@@ -175,3 +175,20 @@ def test_a_file_that_is_no_text_is_refused_as_template(project: Project) -> None
 def test_a_missing_catalogue_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such directory"):
         read_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("data: {kind: boxes}", "data.group: Field required"),
+        ("data: {kind: boxes, group: 0}", "data.group: Input should be greater"),
+        ("data: {kind: boxes, group: 7, mode: 1}", "data.mode: Extra inputs"),
+        ("data: [", "line 1"),
+    ],
+)
+def test_what_a_folder_leaves_is_described_or_refused(
+    project: Project, text: str, says: str
+) -> None:
+    project.write("infrastructure/services/app/leaves.yml", text)
+    with pytest.raises(InputError, match=f"services/app/leaves.yml: {re.escape(says)}"):
+        read_catalogue(project.root)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from dap_pipelines.environments import LockError, may_build, read_lock
 from dap_pipelines.state import Pipeline
+from dap_pipelines.variables import predefined
 
 from tests.unit.forge_lite.given import values
 
@@ -50,3 +51,14 @@ def test_a_lock_names_images_of_the_registry() -> None:
 def test_any_other_lock_is_refused(text: str) -> None:
     with pytest.raises(LockError, match=r"environments/lock\.yml"):
         read_lock(text.encode(), "registry.example")
+
+
+@pytest.mark.parametrize(
+    ("project", "gitops", "has"),
+    [("analysis", True, True), ("churn", True, False), ("analysis", False, False)],
+)
+def test_the_platforms_repository_alone_shows_what_a_deploy_would_change(
+    project: str, gitops: bool, has: bool
+) -> None:
+    found = predefined(replace(PUSH, project=project), replace(VALUES, gitops=gitops), {})
+    assert ("DAP_GITOPS_PLAN" in found) is has

@@ -515,3 +515,44 @@ def test_a_package_of_content_comes_with_the_rest(project: Project) -> None:
         "content/services/app/content/parts.py",
         "content/services/store/content.py",
     }
+
+
+OLD = """\
+{% if settings.forge == 'lite' %}
+x-dap: {title: Old, description: Keeps things, roles: [service]}
+services:
+  old: {image: old, user: "1:1", volumes: ["things:/things"]}
+volumes:
+  things:
+{% endif %}
+"""
+
+
+def test_what_a_folder_leaves_is_read_by_content_once_it_is_gone(project: Project) -> None:
+    """Its volume stays as it was, and is there to be read alone; with the folder, nothing is."""
+    project.service("old", OLD)
+    project.write("infrastructure/services/old/leaves.yml", "things: {kind: boxes, group: 11006}")
+    project.replace(
+        "infrastructure/services/content/compose.yml",
+        "task: true",
+        "task: true, takes: /left",
+    )
+    before = compose(project.files())
+    assert "group_add" not in before["services"]["content"]
+    assert not [each for each in before["services"]["content"]["volumes"] if "/left" in str(each)]
+    project.data["forge"] = "gitlab"
+    after = compose(project.files())
+    assert "old" not in after["services"]
+    assert after["services"]["content"]["group_add"] == ["11006"]
+    assert "old-things:/left/boxes/old:ro" in after["services"]["content"]["volumes"]
+    assert after["volumes"]["old-things"] == before["volumes"]["old-things"]
+    assert [
+        name for name, each in after["services"].items() if "old-things" in str(each)
+    ] == ["content"]
+
+
+def test_a_volume_that_is_left_and_nobody_takes_is_in_no_file(project: Project) -> None:
+    project.service("old", OLD)
+    project.write("infrastructure/services/old/leaves.yml", "things: {kind: boxes, group: 11006}")
+    project.data["forge"] = "gitlab"
+    assert "old-things" not in text(project.files(), "compose.yml")

@@ -236,6 +236,28 @@ CASES = [
         "already listed",
         "",
     ),
+    # gitops
+    (
+        "gitops: {drift: daily}\nforge: gitlab",
+        1,
+        "gitops.drift",
+        "is no time as cron has it",
+        "'0 5 * * *'",
+    ),
+    (
+        "gitops:\n  apply: true\nhosts: [{name: a, address: 10.0.0.1}]",
+        2,
+        "gitops.apply",
+        "forge lite has no merge requests, schedules or protected runners",
+        "forge: gitlab",
+    ),
+    (
+        "gitops:\n  drift: 0 5 * * *\nforge: gitlab",
+        2,
+        "gitops.drift",
+        "a job can't reach hosts[0].address, which is localhost",
+        "over SSH",
+    ),
     # references
     (
         f"{USERS}  - {{name: bob, email: b@c.d}}\n"
