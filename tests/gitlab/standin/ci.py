@@ -1,9 +1,9 @@
 """Pipelines: what a `.gitlab-ci.yml` makes of a push, for the part of its language that is used.
 
-Known: `stages`, `include: local` with patterns, hidden jobs and `extends`, `default`, global and
+Known: `stages`, `include: local` with patterns and `rules`, hidden jobs and `extends`, `default`, global and
 job `variables`, `image`, `before_script`, `script`, `after_script`, `stage`, `needs`, `tags`,
-`rules` with `if` (==, !=, &&, ||), `changes`, `exists` and `when: never`, `artifacts` with `paths`
-and `reports: dotenv`. All else is refused, as GitLab refuses what it does not know.
+`rules` with `if` (==, !=, &&, ||), `changes`, `exists` and `when: never`, `artifacts`,
+`resource_group` and `interruptible`. All else is refused, as GitLab refuses what it does not know.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Read = Callable[[str], str]
 GLOBAL = {"stages", "include", "default", "variables"}
 JOB = {
     *("stage", "image", "before_script", "script", "after_script", "needs", "tags", "variables"),
-    *("rules", "artifacts", "extends"),
+    *("rules", "artifacts", "extends", "resource_group", "interruptible"),
 }
 STAGES = ["build", "test", "deploy"]
 NAMED = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
-COMPARED = re.compile(r"\s*(\S+)\s*(==|!=)\s*(\S+)\s*")
+COMPARED = re.compile(r"""\s*(\S+)\s*(==|!=)\s*("[^"]*"|'[^']*'|\S+)\s*""")
 
 
 class CiError(Exception):
@@ -46,7 +46,7 @@ def jobs(
     Raises:
         CiError: it has what the stand-in does not know.
     """
-    document = _load(read, files, ".gitlab-ci.yml")
+    document = _load(read, files, ".gitlab-ci.yml", known)
     stages = [".pre", *document.get("stages", STAGES), ".post"]
     everywhere = document.get("variables", {})
     found = []
@@ -68,17 +68,19 @@ def jobs(
     return found
 
 
-def _load(read: Read, files: list[str], path: str) -> Row:
+def _load(read: Read, files: list[str], path: str, known: Mapping[str, str]) -> Row:
     document: Row = yaml.safe_load(read(path)) or {}
     includes = document.pop("include", [])
     merged: Row = {}
     for each in includes if isinstance(includes, list) else [includes]:
-        if set(each) != {"local"}:
+        if not {"local"} <= set(each) <= {"local", "rules"}:
             raise CiError(f"include: the stand-in knows only local: {each}")
+        if not _runs(each.get("rules"), known, files, None):
+            continue
         pattern = re.compile(_pattern(each["local"].lstrip("/")))
         for file in sorted(files):
             if pattern.fullmatch(file):
-                merged |= _load(read, files, file)
+                merged |= _load(read, files, file, known)
     return merged | document
 
 
@@ -154,7 +156,8 @@ def _runs(
             raise CiError(f"rules: the stand-in knows no such: {rule}")
         holds = "if" not in rule or _holds(str(rule["if"]), known)
         if "changes" in rule and changed is not None:
-            holds = holds and _any(rule["changes"], changed)
+            given = rule["changes"]
+            holds = holds and _any(given["paths"] if isinstance(given, dict) else given, changed)
         if "exists" in rule:
             holds = holds and _any(rule["exists"], files)
         if holds:

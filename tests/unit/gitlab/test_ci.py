@@ -22,7 +22,8 @@ def made(files: dict[str, str], **given: Any) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def platform() -> dict[str, str]:
     """The platform's own repository, as far as pipelines see it."""
-    read = {path: (ROOT / path).read_text() for path in ("environments/.gitlab-ci.yml", ANALYSIS)}
+    paths = ("environments/.gitlab-ci.yml", "infrastructure/.gitlab-ci.yml", ANALYSIS)
+    read = {path: (ROOT / path).read_text() for path in paths}
     return {".gitlab-ci.yml": (TEMPLATE / ".gitlab-ci.yml").read_text(), **read}
 
 
@@ -54,6 +55,46 @@ def test_rules_say_which_jobs_there_are(
     known = {"CI_COMMIT_BRANCH": branch, "CI_DEFAULT_BRANCH": "main"}
     known["DAP_ENVIRONMENT_IMAGE_BUILDER"] = "image"
     assert ("build environments" in made(platform, changed=changed, known=known)) == there
+
+
+MAIN = {"CI_COMMIT_BRANCH": "main", "CI_DEFAULT_BRANCH": "main", "CI_PIPELINE_SOURCE": "push"}
+TOPIC = {**MAIN, "CI_COMMIT_BRANCH": "topic"}
+DRIFT = {
+    **MAIN,
+    "CI_PIPELINE_SOURCE": "schedule",
+    "CI_PIPELINE_SCHEDULE_DESCRIPTION": "platform drift",
+}
+GITOPS = {"DAP_GITOPS_PLAN": "true", "DAP_GITOPS_APPLY": "true"}
+
+
+@pytest.mark.parametrize(
+    ("known", "changed", "there"),
+    [
+        (TOPIC, ["platform.yml"], set()),
+        (MAIN, ["platform.yml"], set()),
+        ({**TOPIC, **GITOPS}, ["platform.yml"], {"plan"}),
+        ({**TOPIC, **GITOPS}, ["infrastructure/services/x/compose.yml"], {"plan"}),
+        ({**TOPIC, **GITOPS}, ["src/breast-cancer/README.md"], set()),
+        ({**MAIN, **GITOPS}, ["platform.yml"], {"apply"}),
+        ({**MAIN, **GITOPS}, ["src/breast-cancer/README.md"], set()),
+        ({**MAIN, "DAP_GITOPS_PLAN": "true"}, ["platform.yml"], set()),
+        ({**DRIFT, **GITOPS}, None, {"drift"}),
+        ({**TOPIC, **GITOPS, "CI_COMMIT_BRANCH": "", "CI_COMMIT_TAG": "v1"}, None, set()),
+        ({**MAIN, **GITOPS, "CI_PIPELINE_SOURCE": "schedule"}, None, set()),
+    ],
+)
+def test_what_looks_after_the_platform_and_when(
+    platform: dict[str, str], known: dict[str, str], changed: list[str] | None, there: set[str]
+) -> None:
+    found = made(platform, changed=changed, known=known)
+    own = {name.removeprefix("platform "): row for name, row in found.items() if "platform" in name}
+    assert own.keys() == there
+    # Whoever may push gets no runner that deploys.
+    assert {name: row["tags"] for name, row in own.items()} == {
+        name: [] if name == "plan" else ["platform"] for name in there
+    }
+    # That schedule runs no analysis.
+    assert ("breast-cancer train" in found) == ("drift" not in there)
 
 
 @pytest.mark.parametrize(
