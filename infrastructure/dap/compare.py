@@ -73,10 +73,10 @@ def compare(old: Iterable[Tree], new: Iterable[Tree]) -> Difference:
     before = {tree.host: tree for tree in old}
     after = {tree.host: tree for tree in new}
     for host in sorted(before.keys() | after.keys()):
-        files = [_files(each.get(host)) for each in (before, after)]
-        _compare_services(host, *(_services(each) for each in files), found)
-        for path in sorted(files[0].keys() | files[1].keys()):
-            texts = [each.get(path, b"") for each in files]
+        here, there = _files(before.get(host)), _files(after.get(host))
+        _compare_services(host, _services(here), _services(there), found)
+        for path in sorted(here.keys() | there.keys()):
+            texts = here.get(path, b""), there.get(path, b"")
             if texts[0] == texts[1]:
                 continue
             if path.startswith(_MADE_OF):
@@ -106,8 +106,8 @@ def _compare_services(
 
 
 def _diff(old: bytes, new: bytes) -> str:
-    pair = [each.decode(errors="replace").splitlines() for each in (old, new)]
-    return "\n".join(list(difflib.unified_diff(*pair, lineterm="", n=_CONTEXT))[2:])
+    one, other = (each.decode(errors="replace").splitlines() for each in (old, new))
+    return "\n".join(list(difflib.unified_diff(one, other, lineterm="", n=_CONTEXT))[2:])
 
 
 @contextmanager

@@ -19,9 +19,7 @@ def register(app: typer.Typer) -> None:
 def compare(
     commit: Annotated[str, typer.Argument(help="Such as origin/main.")],
     *,
-    markdown: Annotated[
-        Path | None, typer.Option(help="File to write it to, as Markdown.")
-    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="File to write it to, as Markdown.")] = None,
     report: Annotated[
         Path | None, typer.Option(help="File for the numbers of services, as GitLab reads them.")
     ] = None,

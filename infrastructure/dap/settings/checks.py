@@ -259,13 +259,10 @@ class Checks:
         if isinstance(storage, dict):
             self._known(("storage", "default"), storage.get("default"), names, "is no store")
 
-
     def _gitops(self) -> None:
         """Refuse what a pipeline's job could not do: it has the repository, and SSH."""
         gitops = self.data.get("gitops")
-        wanted = [
-            key for key in ("apply", "drift") if isinstance(gitops, dict) and gitops.get(key)
-        ]
+        wanted = [key for key in ("apply", "drift") if isinstance(gitops, dict) and gitops.get(key)]
         for key in wanted[:1]:
             path: Path = ("gitops", key)
             if self.data.get("forge") == "lite":

@@ -1,7 +1,8 @@
 """Pipelines: what a `.gitlab-ci.yml` makes of a push, for the part of its language that is used.
 
-Known: `stages`, `include: local` with patterns and `rules`, hidden jobs and `extends`, `default`, global and
-job `variables`, `image`, `before_script`, `script`, `after_script`, `stage`, `needs`, `tags`,
+Known: `stages`, `include: local` with patterns and `rules`, hidden jobs and `extends`, `default`,
+global and job `variables`, `image`, `before_script`, `script`, `after_script`, `stage`, `needs`,
+`tags`,
 `rules` with `if` (==, !=, &&, ||), `changes`, `exists` and `when: never`, `artifacts`,
 `resource_group` and `interruptible`. All else is refused, as GitLab refuses what it does not know.
 """

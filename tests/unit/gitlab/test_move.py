@@ -83,6 +83,7 @@ def test_a_dry_run_tells_and_moves_nothing(left: Left) -> None:
     assert left.refs() == {}
 
 
+@pytest.mark.slow
 def test_what_verify_left_behind_and_places_of_gitlabs_own_stay(left: Left) -> None:
     left.push("refs/heads/dap.verify/1", "refs/keep-around/1", "refs/merge-requests/1/head")
     assert left.forge.content(DATA).status == 0
@@ -90,6 +91,7 @@ def test_what_verify_left_behind_and_places_of_gitlabs_own_stay(left: Left) -> N
     assert not [ref for ref in left.refs() if re.search(r"verify|keep-around|merge", ref)]
 
 
+@pytest.mark.slow
 def test_what_was_pushed_and_deleted_in_gitlab_stays_so(left: Left) -> None:
     assert left.forge.content(DATA).status == 0
     git(left.new, "update-ref", "-d", "refs/heads/topic/one")
@@ -100,6 +102,7 @@ def test_what_was_pushed_and_deleted_in_gitlab_stays_so(left: Left) -> None:
     assert "refs/heads/topic/one" not in left.refs()
 
 
+@pytest.mark.slow
 def test_who_went_back_and_pushed_there_gets_that_too(left: Left) -> None:
     assert left.forge.content(DATA).status == 0
     newer = left.push("refs/heads/main")
@@ -110,6 +113,7 @@ def test_who_went_back_and_pushed_there_gets_that_too(left: Left) -> None:
     assert left.refs()["refs/heads/late"] == late
 
 
+@pytest.mark.slow
 def test_two_histories_of_a_branch_are_both_kept_and_gitlabs_is_the_branch(left: Left) -> None:
     assert left.forge.content(DATA).status == 0
     here = left.push("refs/heads/main", to=left.new)
@@ -143,6 +147,7 @@ def hook(left: Left, text: str) -> Callable[[], None]:
     return end
 
 
+@pytest.mark.slow
 def test_a_name_that_gitlab_refuses_keeps_nothing_else_out(left: Left) -> None:
     assert left.forge.content(DATA).status == 0
     left.push("refs/heads/bad")
@@ -159,6 +164,7 @@ def test_a_name_that_gitlab_refuses_keeps_nothing_else_out(left: Left) -> None:
     assert left.forge.content(DATA).changes == []
 
 
+@pytest.mark.slow
 def test_cut_off_in_the_middle_the_next_run_goes_on(left: Left) -> None:
     """GitLab has the branches and dies before it is told that these were moved."""
     assert left.forge.content(DATA).status == 0
@@ -175,6 +181,7 @@ def test_cut_off_in_the_middle_the_next_run_goes_on(left: Left) -> None:
     assert left.forge.content(DATA).changes == []
 
 
+@pytest.mark.slow
 def test_a_gitlab_that_is_gone_in_the_middle_fails_the_run_and_nothing_else(left: Left) -> None:
     assert left.forge.content(DATA).status == 0
     left.push("refs/heads/main")
@@ -187,6 +194,7 @@ def test_a_gitlab_that_is_gone_in_the_middle_fails_the_run_and_nothing_else(left
     assert left.refs()["refs/heads/main"] == left.refs(left.old)["refs/heads/main"]
 
 
+@pytest.mark.slow
 def test_the_default_branch_is_the_one_that_it_was(made: Forge) -> None:
     given = Left(made, "closed")
     git(given.old, "symbolic-ref", "HEAD", "refs/heads/work")
@@ -200,6 +208,7 @@ def test_the_default_branch_is_the_one_that_it_was(made: Forge) -> None:
     assert first.read_text() == "refs/heads/work\n"
 
 
+@pytest.mark.slow
 def test_no_pipeline_runs_and_no_secret_is_seen(left: Left) -> None:
     """Pipelines ran when it was pushed; the token is in no command line."""
     seen = left.forge.place / "seen"
@@ -211,6 +220,7 @@ def test_no_pipeline_runs_and_no_secret_is_seen(left: Left) -> None:
     assert left.forge.vault.values["gitlab/token"] not in seen.read_text(errors="replace")
 
 
+@pytest.mark.slow
 def test_a_repository_of_no_project_stays_and_is_told_of(left: Left) -> None:
     Left(left.forge, "forgotten").push("refs/heads/main")
     Left(left.forge, "empty")

@@ -106,7 +106,7 @@ def test_a_commit_that_is_not_there_is_refused(repository: Path) -> None:
 
 
 class Job:
-    """A job of the repository: a clone of what was pushed, with a `dap` that writes down its calls."""
+    """A job of the repository: a clone of what was pushed; its `dap` writes down its calls."""
 
     def __init__(self, place: Path) -> None:
         self.forge = place / "forge.git"
@@ -158,9 +158,7 @@ class Job:
     def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.work / "infrastructure/in-pipeline"), *words]
         environment = {name: value for name, value in {**self.environment, **more}.items() if value}
-        return subprocess.run(
-            command, check=False, capture_output=True, text=True, env=environment
-        )
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
     @property
     def called(self) -> list[str]:

@@ -546,9 +546,9 @@ def test_what_a_folder_leaves_is_read_by_content_once_it_is_gone(project: Projec
     assert after["services"]["content"]["group_add"] == ["11006"]
     assert "old-things:/left/boxes/old:ro" in after["services"]["content"]["volumes"]
     assert after["volumes"]["old-things"] == before["volumes"]["old-things"]
-    assert [
-        name for name, each in after["services"].items() if "old-things" in str(each)
-    ] == ["content"]
+    assert [name for name, each in after["services"].items() if "old-things" in str(each)] == [
+        "content"
+    ]
 
 
 def test_a_volume_that_is_left_and_nobody_takes_is_in_no_file(project: Project) -> None:

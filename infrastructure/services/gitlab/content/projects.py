@@ -20,7 +20,7 @@ PROTECTION = {
     "merge_access_level": int(AccessLevel.DEVELOPER),
     "allow_force_push": False,
 }
-# What comes to main of the platform's repository is deployed then, and a deploy is root on all hosts.
+# What comes to main of the platform's repository is deployed, and a deploy is root on all hosts.
 DEPLOYED = {
     "push_access_level": int(AccessLevel.MAINTAINER),
     "merge_access_level": int(AccessLevel.MAINTAINER),
@@ -88,9 +88,7 @@ def _group(context: Context, client: gitlab.Gitlab) -> Any:
     return group
 
 
-def _project(
-    context: Context, client: gitlab.Gitlab, group: Any, name: str, *, own: bool
-) -> Any:
+def _project(context: Context, client: gitlab.Gitlab, group: Any, name: str, *, own: bool) -> Any:
     wanted = {
         "visibility": "private",
         "auto_devops_enabled": False,

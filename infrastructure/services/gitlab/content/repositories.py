@@ -17,8 +17,8 @@ from dap.content import ContentError, Context
 from .server import TOKEN
 
 KIND = "repositories"
-# Where GitLab keeps what the earlier forge had when it was taken over, for each branch and tag: so a
-# branch that is deleted here does not come back, and a commit that finds no place is not lost.
+# Where GitLab keeps what the earlier forge had when it was taken over, for each branch and tag: so
+# one that is deleted here does not come back, and a commit that finds no place is not lost.
 MOVED = "refs/dap/moved/"
 # `make verify` takes its branches away; GitLab makes the others by itself and refuses ours.
 LEFT_OUT = (
@@ -194,17 +194,22 @@ def _told(output: str, said: str) -> Iterable[tuple[str, str]]:
 
     `said` is what GitLab and git said beside that.
     """
-    words = " ".join(line.removeprefix(REMOTE).strip() for line in said.splitlines() if REMOTE in line)
+    words = " ".join(
+        line.removeprefix(REMOTE).strip() for line in said.splitlines() if REMOTE in line
+    )
     for line in output.splitlines():
         flag, tab, rest = line.partition("\t")
         if not tab or len(flag) != 1:
             continue
         refs, _, summary = rest.partition("\t")
-        yield refs.partition(":")[0], (_reason(summary) or words or "refused") if flag == "!" else ""
+        yield (
+            refs.partition(":")[0],
+            (_reason(summary) or words or "refused") if flag == "!" else "",
+        )
 
 
 def _reason(summary: str) -> str:
-    """Return what stands in brackets at the end: [rejected] (fetch first); none where that is vague."""
+    """Return what stands in brackets at the end, [rejected] (fetch first); none for what is vague."""
     why = summary.rpartition("(")[2].removesuffix(")")
     if why in ("fetch first", "non-fast-forward", "already exists", "needs force"):
         return MOVED_ON
@@ -223,7 +228,13 @@ def _git(
     Raises:
         ContentError: it ends with another status than `ok` has.
     """
-    given = [f"safe.directory={repository}", "core.hooksPath=/dev/null", *PACKING, *PATIENCE, *options]
+    given = [
+        f"safe.directory={repository}",
+        "core.hooksPath=/dev/null",
+        *PACKING,
+        *PATIENCE,
+        *options,
+    ]
     command = ["git", *(word for each in given for word in ("-c", each)), "-C", str(repository)]
     environment: Mapping[str, str] = {
         "PATH": os.environ["PATH"],

@@ -77,7 +77,7 @@ def _images(context: Context) -> dict[str, str]:
 
 def _registry(context: Context) -> str:
     route = next(route for route in context.routes.values() if route["registry"])
-    return urlsplit(route["url"]).netloc
+    return str(urlsplit(route["url"]).netloc)
 
 
 def _tag(reference: str) -> str:
