@@ -1,6 +1,6 @@
 """From forge lite to GitLab and back, on one platform: the tests come in this order, at the end.
 
-All is real but GitLab, for which the stand-in's container stands: it takes over HTTP, gives over SSH.
+All is real but GitLab, for which a container stands: it takes over HTTP and gives over SSH.
 """
 
 from __future__ import annotations

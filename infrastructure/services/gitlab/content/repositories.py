@@ -209,7 +209,7 @@ def _told(output: str, said: str) -> Iterable[tuple[str, str]]:
 
 
 def _reason(summary: str) -> str:
-    """Return what stands in brackets at the end, [rejected] (fetch first); none for what is vague."""
+    """Return what stands in brackets, [rejected] (fetch first); none of what is vague."""
     why = summary.rpartition("(")[2].removesuffix(")")
     if why in ("fetch first", "non-fast-forward", "already exists", "needs force"):
         return MOVED_ON
