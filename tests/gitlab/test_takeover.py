@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -20,7 +21,8 @@ from demo.project import clean_environment
 from tests.gitlab.conftest import Clone, clone
 from tests.gitlab.team import Team, admin
 
-PROJECT = "history"
+# Another one each time, so that a platform that was kept can be taken over again.
+PROJECT = f"history-{uuid4().hex[:6]}"
 MOVED = "refs/dap/moved/"
 DEPLOY_S = 300
 REPOSITORIES = "/var/opt/gitlab/git-data/repositories"
@@ -67,6 +69,12 @@ def refs_of(mine: Clone, remote: str) -> dict[str, str]:
     return {ref: value for ref, value in found.items() if not ref.startswith(MOVED)}
 
 
+def told(deploy: dict[str, Any]) -> list[str]:
+    """Return what a deploy said of the repository's history."""
+    said = [each["change"] for each in deploy["changes"]]
+    return [change for change in said if f"history of {PROJECT}" in change]
+
+
 @pytest.fixture(scope="module")
 def lite(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The platform with forge lite, and a repository with history there."""
@@ -107,8 +115,7 @@ def test_all_branches_and_tags_are_in_gitlab_with_their_history(team: Team, move
         *moved.refs
     }
     assert refs_of(moved.mine, "origin") == moved.refs
-    steps = [line for line in moved.deploy["changes"] if "history of" in line]
-    assert f"gitlab: history of {PROJECT}: 4 refs" in "\n".join(steps)
+    assert told(moved.deploy) == [f"gitlab: history of {PROJECT}: 4 refs"]
     moved.mine.git("fetch", "--quiet", "origin")
     assert moved.mine.git("rev-list", "--count", "origin/main").strip() == "33"
     row = next(r for r in team.state["projects"].values() if r["path"] == PROJECT)
@@ -197,8 +204,7 @@ def test_a_move_that_is_cut_off_goes_on_with_the_next_deploy(
 
 
 def test_and_that_is_complete(team: Team, moved: Moved) -> None:
-    steps = team.deploy()["changes"]
-    assert [line for line in steps if "history of" in line]
+    assert told(team.deploy()) == [f"gitlab: history of {PROJECT}: 1 refs"]
     assert (
         refs_of(moved.mine, "origin")["refs/heads/late"]
         == moved.mine.git("rev-parse", "v1^{commit}").strip()
