@@ -180,8 +180,10 @@ class Executor:
     @staticmethod
     def _report(job: Job, container: Container, place: str) -> bytes | None:
         for artifact in job["artifacts"]:
-            if artifact["artifact_type"] != "dotenv":
+            if artifact["artifact_type"] not in ("dotenv", "terraform"):
                 raise ExecutorError(f"the stand-in knows no artifact {artifact['artifact_type']}")
+            if artifact["artifact_type"] != "dotenv":
+                continue  # what is shown in merge requests, which are not there
             try:
                 stream, _ = container.get_archive(f"{place}/{artifact['paths'][0]}")
             except NotFound:

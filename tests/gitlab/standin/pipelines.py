@@ -20,7 +20,7 @@ OVER = ("success", "failed", "canceled", "skipped")
     "POST",
     "/internal/post_receive",
     auth="shell",
-    body={"who": str, "project": str, "changes": list},
+    body={"who": str, "project": str, "changes": list, "options": list},
     required=("who", "project", "changes"),
 )
 def post_receive(call: Call) -> Answer:
@@ -33,7 +33,8 @@ def post_receive(call: Call) -> Answer:
         if new != NONE and ref.startswith("refs/heads/"):
             row["empty_repo"] = False
             row["default_branch"] = row["default_branch"] or ref.removeprefix("refs/heads/")
-    given = call.body["changes"]
+    skipped = "ci.skip" in call.body.get("options", [])
+    given = [] if skipped else call.body["changes"]
     messages = [line for each in given for line in pushed(call, row, call.body["who"], each)]
     return Answer(200, {"messages": messages})
 

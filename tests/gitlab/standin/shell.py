@@ -78,7 +78,9 @@ def hook(name: str) -> None:
     if name == "pre-receive":
         ask("allowed", {**about, "action": "git-receive-pack"})
     else:
-        for line in ask("post_receive", about)["messages"]:
+        number = int(os.environ.get("GIT_PUSH_OPTION_COUNT", "0"))
+        options = [os.environ[f"GIT_PUSH_OPTION_{each}"] for each in range(number)]
+        for line in ask("post_receive", {**about, "options": options})["messages"]:
             print(line)
 
 
