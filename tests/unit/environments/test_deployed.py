@@ -25,7 +25,7 @@ LOGIN = base64.b64encode(b"analysis:secret").decode()
 class Handler(BaseHTTPRequestHandler):
     """A registry with one image, for whoever logs in."""
 
-    def do_HEAD(self) -> None:  # noqa: N802  the base class names it
+    def do_HEAD(self) -> None:
         """Answer with the digest of `python:abc`."""
         known = self.path in (
             "/v2/environments/python/manifests/abc",
