@@ -125,7 +125,7 @@ class Job:
         (infrastructure / "secrets/vault.yml").write_text("old\n")
         (infrastructure / "known_hosts").write_text("main ssh-ed25519 AAAA\n")
         shutil.copy(SCRIPT, infrastructure / "in-pipeline")
-        self._program(infrastructure / "bootstrap", "true")
+        self.program(infrastructure / "bootstrap", "true")
         self.vault = infrastructure / "secrets/vault.yml"
         (self.work / ".gitignore").write_text(".venv/\n")
         git(self.work, "add", "--all")
@@ -144,7 +144,7 @@ class Job:
             "GITLAB_USER_LOGIN": "ada",
         }
 
-    def _program(self, path: Path, text: str) -> None:
+    def program(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/bin/sh\nset -eu\n{text}\n")
         path.chmod(0o755)
@@ -153,7 +153,7 @@ class Job:
         """Have `dap` run a script after it wrote down its call and what it sees."""
         seen = 'echo "$1 $(cat "$DAP_VAULT_KEY_FILE") $(stat -c %a "$DAP_VAULT_KEY_FILE") $LOGNAME'
         seen += f' $(stat -c %a ~/.ssh/id_ed25519)" >>{self.calls}'
-        self._program(self.work / ".venv/bin/dap", f"{seen}\n{text}")
+        self.program(self.work / ".venv/bin/dap", f"{seen}\n{text}")
 
     def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.work / "infrastructure/in-pipeline"), *words]
@@ -208,6 +208,18 @@ def test_apply_keeps_secrets_beside_what_others_merged_meanwhile(job: Job, tmp_p
     assert done.returncode == 0, done.stderr
     assert job.in_forge() == "given\n"
     assert "theirs" in git(job.forge, "log", "--format=%s", "main")
+
+
+def test_plan_has_main_beside_it_in_a_clone_that_knows_one_commit(job: Job) -> None:
+    """As GitLab's runner makes it; no secret is asked for."""
+    main = git(job.work, "rev-parse", "HEAD").strip()
+    git(job.work, "update-ref", "-d", "refs/remotes/origin/main")
+    git(job.work, "remote", "remove", "origin")
+    job.program(job.work / ".venv/bin/dap", f'echo "$*" >>{job.calls}')
+    done = job.run("plan", DAP_VAULT_KEY="", DAP_SSH_KEY="")
+    assert done.returncode == 0, done.stderr
+    assert job.calls.read_text() == ("compare origin/main --markdown plan.md --report plan.json\n")
+    assert git(job.work, "rev-parse", "origin/main").strip() == main
 
 
 def test_drift_is_a_failed_job(job: Job) -> None:
