@@ -17,7 +17,7 @@ from tests.gitlab.conftest import clone
 from tests.gitlab.team import OTHER, Team
 
 ENDS = {"success", "failed", "canceled", "skipped"}
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
