@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "all options": {
         "users": USERS,
         "projects": [{"name": "closed", "members": ["grace"]}],
-        "options": {"pgadmin": {"enabled": True}},
+        "options": {"pgadmin": {"enabled": True}, "portainer": {"enabled": True}},
     },
     "gitlab on hosts": {"forge": "gitlab", "hosts": HOSTS},
 }
@@ -229,8 +230,52 @@ def test_pgadmin_is_there_where_it_is_wanted_and_knows_who_may_see_what() -> Non
     path = "config/pgadmin/people.json"
     assert path not in {file.path for file in without.files}
     people = json.loads(next(file.content for file in tree.files if file.path == path))
-    assert [(each["name"], each["admin"]) for each in people] == [("admin", True), ("grace", False)]
+    assert [each["name"] for each in people] == ["admin", "grace"]
     servers = [each["server"] for each in people]
-    assert [each["MaintenanceDB"] for each in servers] == ["postgres", "closed"]
-    assert {each["Host"] for each in servers} == {"postgres.dap.localhost"}
-    assert {each["ConnectionParameters"]["sslmode"] for each in servers} == {"verify-full"}
+    assert [each["username"] for each in servers] == ["admin", "grace"]
+    assert [each["maintenance_db"] for each in servers] == ["postgres", "closed"]
+    assert {each["host"] for each in servers} == {"postgres.dap.localhost"}
+    assert {each["connection_params"]["sslmode"] for each in servers} == {"verify-full"}
+
+
+OFF = ("pgadmin", "portainer")
+
+
+@pytest.mark.parametrize("folder", OFF)
+def test_what_is_off_is_nowhere_and_what_is_on_is_all_over(folder: str) -> None:
+    """One folder makes all of this; that it is named in no other, tests/lint sees."""
+    (without,), (tree,) = rendered(SETTINGS["default"]), rendered(SETTINGS["all options"])
+    name = folder.encode()
+    traces = [file.path for file in without.files if name in file.content or folder in file.path]
+    assert traces == []
+    found = {file.path for file in tree.files if name in file.content}
+    assert found >= {
+        "compose.yml",
+        "plan.json",
+        "config/nginx-proxy/nginx.conf",
+        "config/portal/html/index.html",
+    }
+    plan = json.loads(next(file.content for file in tree.files if file.path == "plan.json"))
+    (service,) = (each for each in plan["services"] if each["name"] == folder)
+    assert service["backup"] == [f"dap_{folder}-data"]
+    (route,) = (each for each in plan["routes"] if each["service"] == folder)
+    assert route["portal"]["title"]
+
+
+def test_portainer_has_its_password_from_the_vault_and_the_socket_for_a_reason() -> None:
+    (tree,) = rendered(SETTINGS["all options"])
+    files = {file.path: file for file in tree.files}
+    service = yaml.safe_load(files["compose.yml"].content)["services"]["portainer"]
+    assert re.fullmatch(r"portainer/portainer-ce:\d+\.\d+\.\d+-alpine", service["image"])
+    assert "build" not in service
+    options = dict(
+        word.removeprefix("--").split("=", 1) for word in service["command"] if "=" in word
+    )
+    secret = next(each for each in service["secrets"] if each["target"] == "admin-password")
+    assert options["admin-password-file"] == f"/run/secrets/{secret['target']}"
+    assert options["trusted-origins"] == "portainer.dap.localhost"
+    password = files["secrets/portainer/portainer/admin-password"]
+    assert password.content == b"value-of-portainer-admin-password-x7"
+    assert set(service["x-dap"]["exceptions"]) == {"user", "volumes"}
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert "ports" not in service
