@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from demo.project import ADMIN, REPOSITORY
 from tests.demo.conftest import Platform
 from tests.demo.pages.browser import LOAD_MS, Watch, picture, visit
 
@@ -70,13 +71,29 @@ def test_status_and_verify_have_it(platform: Platform) -> None:
 
 @pytest.mark.usefixtures("brought")
 def test_a_query_from_the_start_page_on(platform: Platform, page: Page, watch: Watch) -> None:
+    # That is how it asks for the password of the database.
+    watch.expected = ("428: POST",)
     visit(page, platform.admin.url(""))
     page.locator("a.card", has_text="pgAdmin").click()
-    tree = page.locator("#id-object-explorer, [role=tree]").first
-    expect(tree).to_be_visible(timeout=LOAD_MS)
-    page.get_by_text("Servers", exact=True).dblclick()
-    page.get_by_text("postgres-data", exact=True).dblclick()
-    page.locator("input[type=password]").fill(platform.project.password)
+    node = page.locator(".file-name")
+    # Its only server is opened with the group.
+    node.get_by_text("Servers", exact=True).dblclick(timeout=LOAD_MS)
+    question = page.locator(".MuiDialog-root")
+    expect(question).to_contain_text(f"'{ADMIN}'", timeout=LOAD_MS)
+    expect(question).to_contain_text('"postgres-data"')
+    expect(question.get_by_label("Save Password")).to_be_disabled()
+    question.locator("input[type=password]").fill(platform.project.password)
     page.keyboard.press("Enter")
+    node.get_by_text("Databases").dblclick(timeout=LOAD_MS)
+    node.get_by_text(REPOSITORY, exact=True).click(timeout=LOAD_MS)
+    page.locator("button[data-label='Query Tool']").click(timeout=LOAD_MS)
+    window = page.frame_locator("iframe").last
+    window.locator(".cm-content").first.click(timeout=LOAD_MS)
+    page.keyboard.insert_text("select current_user || ' of ' || session_user as who, 6 * 7")
+    window.locator("button[data-label='Execute script']").click(timeout=LOAD_MS)
+    cells = window.locator(".rdg-row .rdg-cell")
+    expect(cells.get_by_text("42", exact=True)).to_be_visible(timeout=LOAD_MS)
+    # Who makes a table makes it for the project.
+    expect(cells.get_by_text(f"{REPOSITORY} of {ADMIN}", exact=True)).to_be_visible()
     picture(page, "pgadmin")
     assert watch.faults == []
