@@ -14,12 +14,16 @@ def register(app: typer.Typer) -> None:
 
 
 def secret(
-    name: Annotated[
-        str, typer.Argument(help="Such as storage/archive/access-key; without: what is missing.")
-    ] = "",
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Such as storage/archive/access-key.")] = "",
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Make those that a deploy would make.")
+    ] = False,
 ) -> None:
-    """Read a secret from standard input and keep it, encrypted; or make what a deploy would."""
-    if not name:
+    """Read a secret from standard input and keep it, encrypted; or make what is missing."""
+    if bool(name) == missing:
+        raise typer.BadParameter("NAME or --missing", context)
+    if missing:
         _make()
         return
     from dap.cli._project import project_root, project_settings  # load slowly
