@@ -31,8 +31,9 @@ def test_no_secret_in_docker_inspect(host: Host, leaks: Leaks) -> None:
 
 def is_job(host: Host, container: Container) -> bool:
     """Tell whether it is a job of a service that says why jobs have secrets in environments."""
-    service = (container["Config"]["Labels"] or {}).get(JOB, "")
-    return service in host.compose and "environment" in host.exceptions(service)
+    labels = container["Config"]["Labels"] or {}
+    service = labels.get("dap.service", "")
+    return JOB in labels and service in host.compose and "environment" in host.exceptions(service)
 
 
 def shown(host: Host, container: Container) -> Container:
