@@ -11,6 +11,9 @@ from demo.project import REPOSITORY, run
 from tests.fleet.platform import WORKSPACES, FleetPlatform
 from tests.fleet.user import Client, Clone
 
+# The first workspace after a change.
+LARGER = {**WORKSPACES[0], "memory": "3g"}
+
 RUNNERS = ("r1", "r2")
 TAGS = {"r1": "one", "r2": "two"}
 
@@ -154,8 +157,7 @@ def test_make_status_shows_every_host_well(platform: FleetPlatform) -> None:
 
 def test_a_host_that_is_down_fails_alone_and_is_named(platform: FleetPlatform) -> None:
     fleet = platform.fleet
-    workspaces = [{**WORKSPACES[0], "memory": "3g"}, *WORKSPACES[1:]]
-    platform.change(workspaces=workspaces)
+    platform.change(workspaces=[LARGER, *WORKSPACES[1:]])
     fleet.hosts["r2"].off()
     try:
         done = platform.deploy()
@@ -174,14 +176,17 @@ def test_a_removed_host_is_drained_and_forgotten(platform: FleetPlatform) -> Non
     fleet = platform.fleet
     rest = ["hub", "r1"]
     before = {name: platform.started(fleet.hosts[name]) for name in rest}
-    platform.change(hosts=[fleet.hosts[name].settings for name in rest], workspaces=WORKSPACES[:1])
+    platform.change(hosts=[fleet.hosts[name].settings for name in rest], workspaces=[LARGER])
     done = platform.deploy()
     assert done["ok"], done["failures"]
     assert platform.started(fleet.hosts["r2"]) == {}
     known = (platform.project.path / "infrastructure" / "known_hosts").read_text()
     assert fleet.public_host_key("r2").split()[1] not in known
     assert "r2" not in str(platform.plan["workspaces"])
-    assert {name: platform.started(fleet.hosts[name]) for name in rest} == before
+    after = {name: platform.started(fleet.hosts[name]) for name in rest}
+    assert after["r1"] == before["r1"]
+    touched = {name for name, start in before["hub"].items() if after["hub"].get(name) != start}
+    assert touched == {"jump", "portal"}  # which know the workspace that went with it
     assert platform.deploy()["changes"] == []
 
 
