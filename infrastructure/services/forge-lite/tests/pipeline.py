@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 import requests
 from acceptance import CheckError, Deployed, Finished, Ran, expect
 from acceptance.commands import run as command
+from acceptance.repository import Repository
 from dap.secrets.kinds import ssh_public_key
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-ACCOUNT = "dap.verify"
 KEY, HOST_KEY = "forge-lite/verify-key", "forge-lite/ssh-host-key"
 SERVER, WORKER, ROUTE = "git", "pipelines", "git"
 ASKED = re.compile(r"pipeline #(\d+): (\S+)")
@@ -27,20 +26,17 @@ TIMEOUT_S = 120
 LOOK_S = 0.2
 
 
-class Repository:
-    """A repository of one commit, and the branch that it is pushed to."""
+class Server:
+    """The git server, as the account for checks reaches it."""
 
-    def __init__(self, platform: Deployed, project: str, place: Path) -> None:
+    def __init__(self, platform: Deployed, place: Path) -> None:
+        """Write what SSH needs into `place`."""
         settings, secrets = platform.settings, platform.prepared.secrets
         host, port = f"{ROUTE}.{settings.domain}", settings.ports.ssh
-        self.pushed = False
-        self.branch = f"{ACCOUNT}/{uuid.uuid4().hex[:12]}"
-        self.place = place / "repository"
         key, known = place / "key", place / "known_hosts"
         key.touch(mode=0o600)
         key.write_text(secrets[KEY], encoding="utf-8")
         known.write_text(f"{host} {ssh_public_key(secrets[HOST_KEY])}\n", encoding="utf-8")
-        self._remote = f"ssh://git@{host}:{port}/{project}"
         options = {
             "HostName": socket.getaddrinfo(host, port)[0][4][0],
             "HostKeyAlias": host,
@@ -51,57 +47,39 @@ class Repository:
             "StrictHostKeyChecking": "yes",
             "ConnectTimeout": 10,
         }
-        self.ssh = ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
-        self.server = ["-p", str(port), f"git@{host}"]
+        self._ssh = ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
+        self._at = ["-p", str(port), f"git@{host}"]
+        self._url = f"ssh://git@{host}:{port}"
 
-    def git(self, *words: str) -> str:
-        """Run git; return what it prints."""
-        environment = {
-            "GIT_SSH_COMMAND": " ".join(self.ssh),
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_SYSTEM": "/dev/null",
-            **{f"GIT_{who}_NAME": ACCOUNT for who in ("AUTHOR", "COMMITTER")},
-            **{f"GIT_{who}_EMAIL": f"{ACCOUNT}@localhost" for who in ("AUTHOR", "COMMITTER")},
-        }
-        git = ["git", "-C", str(self.place), *words]
-        return command("sh", "-c", 'exec "$@" 2>&1', "-", *git, environment=environment)
+    def repository(self, project: str, place: Path) -> Repository:
+        """Return a repository that is pushed to a project."""
+        ssh = " ".join(self._ssh)
+        return Repository(place, f"{self._url}/{project}", environment={"GIT_SSH_COMMAND": ssh})
 
-    def commit(self, files: Mapping[str, str]) -> str:
-        """Make the commit of these files, all executable; return its hash."""
-        self.place.mkdir()
-        self.git("init", "--quiet")
-        for name, text in files.items():
-            (self.place / name).write_text(text, encoding="utf-8")
-            (self.place / name).chmod(0o755)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", f"{self.branch}: gone after `make verify`")
-        return self.git("rev-parse", "HEAD").strip()
+    def command(self, *words: str) -> str:
+        """Run a command of the server; return what it prints."""
+        return command(*self._ssh, *self._at, *words)
 
-    def push(self) -> tuple[int, str]:
-        """Push the commit; return number and page of its pipeline.
 
-        Raises:
-            CheckError: it is refused, or starts no pipeline.
-        """
-        # The answer comes at once: the pipeline is followed here.
-        said = self.git("push", self._remote, f"HEAD:refs/heads/{self.branch}")
-        self.pushed = True
-        asked = ASKED.search(said)
-        if asked is None:
-            raise CheckError("the push started no pipeline", f"docker compose logs {SERVER}")
-        return int(asked[1]), asked[2]
+def push(repository: Repository) -> tuple[int, str]:
+    """Push the commit; return number and page of its pipeline.
 
-    def delete(self) -> None:
-        """Delete the branch, where it was pushed."""
-        if self.pushed:
-            self.git("push", self._remote, f":refs/heads/{self.branch}")
+    Raises:
+        CheckError: it is refused, or starts no pipeline.
+    """
+    # The answer comes at once: the pipeline is followed here.
+    asked = ASKED.search(repository.push())
+    if asked is None:
+        raise CheckError("the push started no pipeline", f"docker compose logs {SERVER}")
+    return int(asked[1]), asked[2]
 
 
 @contextmanager
 def run(platform: Deployed, project: str, files: Mapping[str, str]) -> Iterator[Ran]:
     """Run a pipeline of these files in a project; afterwards nothing of it is left."""
     with tempfile.TemporaryDirectory() as place, requests.Session() as session:
-        repository = Repository(platform, project, Path(place))
+        server = Server(platform, Path(place))
+        repository = server.repository(project, Path(place))
         commit = repository.commit(files)
         authority = Path(place, "ca.pem")
         authority.write_text(platform.prepared.secrets["tls/ca-certificate"], encoding="utf-8")
@@ -110,7 +88,7 @@ def run(platform: Deployed, project: str, files: Mapping[str, str]) -> Iterator[
         session.auth = (user.name, user.password)
         number = None
         try:
-            number, page = repository.push()
+            number, page = push(repository)
             pages = next(r.url for r in platform.prepared.plan.routes if r.name == ROUTE)
             data = Data(session, f"{pages}/-/data/{project}/{number}")
             state = data.until_final()
@@ -127,7 +105,7 @@ def run(platform: Deployed, project: str, files: Mapping[str, str]) -> Iterator[
         finally:
             repository.delete()
             if number is not None:
-                _forget(platform, repository, project, number)
+                _forget(platform, server, project, number)
 
 
 class Data:
@@ -164,9 +142,9 @@ class Data:
         return STAMP.sub("", answer.text) if answer.ok else ""
 
 
-def _forget(platform: Deployed, repository: Repository, project: str, number: int) -> None:
+def _forget(platform: Deployed, server: Server, project: str, number: int) -> None:
     """Take a pipeline out of the lists; one that still runs is canceled first."""
-    listed = command(*repository.ssh, *repository.server, "pipeline", "show", str(number))
+    listed = server.command("pipeline", "show", str(number))
     if not FINAL & set(listed.splitlines()[0].split()):
-        command(*repository.ssh, *repository.server, "pipeline", "cancel", str(number))
+        server.command("pipeline", "cancel", str(number))
     platform.execute(WORKER, "python", "-m", "dap_pipelines", "forget", project, str(number))

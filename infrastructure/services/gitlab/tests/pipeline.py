@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,10 @@ from urllib.parse import quote, urlsplit
 
 import requests
 from acceptance import CheckError, Deployed, Finished, Ran, expect
-from acceptance.commands import run as command
+from acceptance.repository import Repository
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-ACCOUNT, ROOT = "dap.verify", "root"
+ROOT, AUTHORITY = "root", "ca.pem"
 TOKEN, ROUTE = "gitlab/token", "git"
 MAINTAINER = 40
 # What GitLab's runner puts before a line, and colours.
@@ -54,55 +53,25 @@ class Api:
         return f"/projects/{quote(f'{self.group}/{name}', safe='')}"
 
 
-class Repository:
-    """A repository of one commit, and the branch that it is pushed to."""
-
-    def __init__(self, platform: Deployed, api: Api, project: str, place: Path) -> None:
-        """Write what git needs into `place`."""
-        self.branch = f"{ACCOUNT}/{uuid.uuid4().hex[:12]}"
-        self.place = place / "repository"
-        url = urlsplit(api.url)
-        authority, login = place / "ca.pem", place / "login"
-        authority.write_text(platform.prepared.secrets["tls/ca-certificate"], encoding="utf-8")
-        login.touch(mode=0o600)
-        login.write_text(
-            f"https://{ROOT}:{platform.prepared.secrets[TOKEN]}@{url.netloc}\n", encoding="utf-8"
-        )
-        address = socket.getaddrinfo(url.hostname, None)[0][4][0]
-        self._remote = f"{api.url}/{api.group}/{project}.git"
-        self._options = [
+def repository_of(platform: Deployed, api: Api, project: str, place: Path) -> Repository:
+    """Return a repository that root pushes to a project; `place` gets what git needs for that."""
+    url = urlsplit(api.url)
+    authority, login = place / AUTHORITY, place / "login"
+    authority.write_text(platform.prepared.secrets["tls/ca-certificate"], encoding="utf-8")
+    login.touch(mode=0o600)
+    login.write_text(
+        f"https://{ROOT}:{platform.prepared.secrets[TOKEN]}@{url.netloc}\n", encoding="utf-8"
+    )
+    address = socket.getaddrinfo(url.hostname, None)[0][4][0]
+    return Repository(
+        place,
+        f"{api.url}/{api.group}/{project}.git",
+        options=[
             f"credential.helper=store --file={login}",
             f"http.sslCAInfo={authority}",
             f"http.curloptResolve={url.hostname}:{url.port or 443}:{address}",
-        ]
-
-    def git(self, *words: str) -> str:
-        """Run git; return what it prints."""
-        environment = {
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_SYSTEM": "/dev/null",
-            "GIT_TERMINAL_PROMPT": "0",
-            **{f"GIT_{who}_NAME": ACCOUNT for who in ("AUTHOR", "COMMITTER")},
-            **{f"GIT_{who}_EMAIL": f"{ACCOUNT}@localhost" for who in ("AUTHOR", "COMMITTER")},
-        }
-        options = [word for option in self._options for word in ("-c", option)]
-        git = ["git", *options, "-C", str(self.place), *words]
-        return command("sh", "-c", 'exec "$@" 2>&1', "-", *git, environment=environment)
-
-    def commit(self, files: Mapping[str, str]) -> str:
-        """Make the commit of these files, all executable; return its hash."""
-        self.place.mkdir()
-        self.git("init", "--quiet")
-        for name, text in files.items():
-            (self.place / name).write_text(text, encoding="utf-8")
-            (self.place / name).chmod(0o755)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", f"{self.branch}: gone after `make verify`")
-        return self.git("rev-parse", "HEAD").strip()
-
-    def push(self) -> None:
-        """Push the commit; raises CheckError where that is refused."""
-        self.git("push", self._remote, f"HEAD:refs/heads/{self.branch}")
+        ],
+    )
 
 
 @contextmanager
@@ -114,8 +83,8 @@ def run(platform: Deployed, project: str, files: Mapping[str, str]) -> Iterator[
     with tempfile.TemporaryDirectory() as place, requests.Session() as client:
         client.trust_env = False
         api = Api(platform, client)
-        repository = Repository(platform, api, project, Path(place))
-        client.verify = str(Path(place, "ca.pem"))
+        repository = repository_of(platform, api, project, Path(place))
+        client.verify = str(Path(place, AUTHORITY))
         commit = repository.commit(files)
         of = Pipeline(api, api.project(project), repository.branch)
         of.protect()
