@@ -56,9 +56,13 @@ class Server:
         ssh = " ".join(self._ssh)
         return Repository(place, f"{self._url}/{project}", environment={"GIT_SSH_COMMAND": ssh})
 
+    def line(self, *words: str) -> list[str]:
+        """Return what runs a command of the server."""
+        return [*self._ssh, *self._at, *words]
+
     def command(self, *words: str) -> str:
         """Run a command of the server; return what it prints."""
-        return command(*self._ssh, *self._at, *words)
+        return command(*self.line(*words))
 
 
 def push(repository: Repository) -> tuple[int, str]:

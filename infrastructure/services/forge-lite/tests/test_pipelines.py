@@ -30,17 +30,15 @@ def test_no_secret_in_pipelines(platform: Deployed, leaks: Leaks) -> None:
 
 
 @pytest.fixture
-def repository(platform: Deployed, tmp_path: Path) -> Any:
-    """A repository that is pushed to the first project."""
-    if not platform.settings.projects:
-        pytest.skip("there is no project")
+def server(platform: Deployed, tmp_path: Path) -> Any:
+    """The git server, as the account for checks reaches it."""
     runner: Any = provider(platform)
-    return runner.Repository(platform, platform.settings.projects[0].name, tmp_path)
+    return runner.Server(platform, tmp_path)
 
 
-def test_git_gives_no_shell(repository: Any) -> None:
+def test_git_gives_no_shell(server: Any) -> None:
     for words in (["cat", "/etc/passwd"], []):
-        command = [*repository.ssh, *repository.server, *words]
+        command = server.line(*words)
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
         expect("root:" not in done.stdout, f"git over SSH runs {words or 'a shell'}", "make deploy")
 
