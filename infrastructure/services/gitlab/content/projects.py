@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gitlab
@@ -73,14 +73,19 @@ def instance_variables(context: Context, client: gitlab.Gitlab) -> None:
     variables.apply(context, client.variables, wanted, "all projects")
 
 
+def _or_none(get: Callable[[], Any]) -> Any:
+    """Return what GitLab has; None where it has no such thing."""
+    try:
+        return get()
+    except GitlabGetError as error:
+        if error.response_code == NOT_FOUND:
+            return None
+        raise
+
+
 def _group(context: Context, client: gitlab.Gitlab) -> Any:
     name = context.settings["name"]
-    try:
-        group = client.groups.get(name, with_projects=False)
-    except GitlabGetError as error:
-        if error.response_code != NOT_FOUND:
-            raise
-        group = None
+    group = _or_none(lambda: client.groups.get(name, with_projects=False))
     missing = group is None
     if missing and not context.check:
         group = client.groups.create({"name": name, "path": name, "visibility": "private"})
@@ -98,12 +103,7 @@ def _project(context: Context, client: gitlab.Gitlab, group: Any, name: str, *, 
     }
     # Its pipelines lock images that they built; such a push starts no pipeline.
     later = {"ci_push_repository_for_job_token_allowed": own}
-    try:
-        found = client.projects.get(f"{context.settings['name']}/{name}")
-    except GitlabGetError as error:
-        if error.response_code != NOT_FOUND:
-            raise
-        found = None
+    found = _or_none(lambda: client.projects.get(f"{context.settings['name']}/{name}"))
     missing = found is None
     if missing and not context.check:
         found = client.projects.create(
@@ -149,12 +149,7 @@ def _members(context: Context, project: Any, wanted: Mapping[int, int], people: 
 
 
 def _protection(context: Context, project: Any, wanted: Mapping[str, Any]) -> None:
-    try:
-        found = project.protectedbranches.get(PROTECTED)
-    except GitlabGetError as error:
-        if error.response_code != NOT_FOUND:
-            raise
-        found = None
+    found = _or_none(lambda: project.protectedbranches.get(PROTECTED))
     have = found and {
         "push_access_level": _level(found.push_access_levels),
         "merge_access_level": _level(found.merge_access_levels),
