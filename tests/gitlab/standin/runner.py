@@ -24,7 +24,7 @@ from typing import Any
 
 from docker.errors import DockerException
 
-from tests.gitlab.standin.executor import Executor, ExecutorError
+from tests.gitlab.standin.executor import Executor, ExecutorError, Handed
 
 # Between two pieces of a log.
 SEND_S = 0.5
@@ -154,9 +154,9 @@ def take(executor: Executor, api: Api, job: dict[str, Any], slots: Semaphore) ->
     log = Log(api, job)
     ended: dict[str, Any] = {"token": job["token"], "state": "failed"}
     try:
-        done, report = executor.run(job, log)
-        if report is not None:
-            send(api, job, report)
+        done, artifacts = executor.run(job, log)
+        for artifact in artifacts:
+            send(api, job, artifact)
         ended |= {"state": "success"} if done else {"failure_reason": "script_failure"}
     except (ExecutorError, DockerException, OSError) as error:
         log(f"ERROR: Job failed (system failure): {error}\n")
@@ -167,18 +167,18 @@ def take(executor: Executor, api: Api, job: dict[str, Any], slots: Semaphore) ->
         slots.release()
 
 
-def send(api: Api, job: dict[str, Any], report: bytes) -> None:
-    """Send the dotenv report of a job, as a form with one file."""
+def send(api: Api, job: dict[str, Any], artifact: Handed) -> None:
+    """Hand in an artifact, as a form with one file."""
     border = secrets.token_hex(16)
-    head = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename=".env.gz"\r\n'
+    head = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="artifact"\r\n'
     kind = "Content-Type: application/octet-stream\r\n\r\n"
-    body = head.encode() + kind.encode() + report + f"\r\n--{border}--\r\n".encode()
-    path = f"/jobs/{job['id']}/artifacts?artifact_format=gzip&artifact_type=dotenv"
+    body = head.encode() + kind.encode() + artifact.content + f"\r\n--{border}--\r\n".encode()
+    query = f"artifact_format={artifact.form}&artifact_type={artifact.kind}"
     headers = {
         "JOB_TOKEN": job["token"],
         "Content_Type": f"multipart/form-data; boundary={border}",
     }
-    api.ask("POST", path, body, **headers)
+    api.ask("POST", f"/jobs/{job['id']}/artifacts?{query}", body, **headers)
 
 
 def run(folder: Path) -> None:

@@ -15,7 +15,8 @@ ANALYSIS = "src/breast-cancer/.gitlab-ci.yml"
 
 def made(files: dict[str, str], **given: Any) -> dict[str, dict[str, Any]]:
     known = given.pop("known", {})
-    found = jobs(files.__getitem__, list(files), given.pop("changed", None), known)
+    since = given.pop("since", None)
+    found = jobs(files.__getitem__, list(files), given.pop("changed", None), known, since)
     return {row["name"]: row for row in found}
 
 
@@ -98,8 +99,21 @@ def test_what_looks_after_the_platform_and_when(
 
 
 @pytest.mark.parametrize(
+    ("since_main", "there"),
+    [(["platform.yml", "README.md"], True), (["src/breast-cancer/README.md"], False)],
+)
+def test_a_branch_is_held_against_main_even_if_it_is_new(
+    platform: dict[str, str], since_main: list[str], there: bool
+) -> None:
+    since = {"refs/heads/main": since_main}.__getitem__
+    found = made(platform, known={**TOPIC, **GITOPS}, since=since)
+    assert ("platform plan" in found) == there
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("a: {script: x, image: y, artifacts: {reports: {junit: z}}}", "artifacts: .* no junit"),
         ("a: {script: x, image: y, retyr: 1}", "knows no retyr"),
         ("a: {script: x, image: y, stage: z}", "stage z does not exist"),
         ("a: {script: x, image: y, needs: [b]}", "needs b"),

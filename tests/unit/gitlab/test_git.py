@@ -11,6 +11,7 @@ import pytest
 
 from demo.project import run
 from tests.gitlab.standin.repositories import Repositories
+from tests.gitlab.standin.runners import add_job
 from tests.gitlab.standin.serve import Server, Standin
 from tests.gitlab.standin.state import State
 from tests.unit.gitlab.test_standin import TOKEN, Client
@@ -85,3 +86,56 @@ def test_root_pushes_with_a_token_and_who_is_blocked_does_not(
     member(client, 40)
     client("POST", f"/users/{ada(client)}/block")
     assert "not found" in pushed(client, tmp_path / "two", "ada", "long-enough")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "level", "says"),
+    [(True, 40, ""), (True, 20, "403"), (False, 40, "403")],
+)
+def test_a_job_pushes_as_who_started_it_where_the_project_lets_jobs_push(
+    client: Client, tmp_path: Path, allowed: bool, level: int, says: str
+) -> None:
+    member(client, level)
+    project = next(iter(client.state.projects.values()))
+    setting = {"ci_push_repository_for_job_token_allowed": allowed}
+    assert client("PUT", f"/projects/{project['id']}", json=setting).ok
+    add_job(client.state.jobs, 7, user=ada(client), project=project["id"])
+    ask = {"token": client.runner()}
+    token = client("POST", "/jobs/request", json=ask).json()["token"]
+    said = pushed(client, tmp_path / "clone", "gitlab-ci-token", token)
+    assert says in said
+    assert bool(said) == bool(says)
+    client.state.jobs["7"]["status"] = "success"
+    assert "not found" in pushed(client, tmp_path / "later", "gitlab-ci-token", token)
+
+
+@pytest.fixture
+def main(client: Client, tmp_path: Path) -> str:
+    """The commit that the project has on main, of which a pipeline would have one job."""
+    place = tmp_path / "main"
+    place.mkdir()
+    text = "look: {script: x, image: y, rules: [{if: $CI_PIPELINE_SCHEDULE_DESCRIPTION}]}\n"
+    (place / ".gitlab-ci.yml").write_text(text)
+    run("git", "init", "--quiet", cwd=place)
+    run("git", "add", ".", cwd=place)
+    assert not pushed(client, place, "any", TOKEN)
+    row = next(iter(client.state.projects.values()))
+    row |= {"empty_repo": False, "default_branch": "main"}
+    return run("git", "rev-parse", "HEAD", cwd=place).strip()
+
+
+def test_a_schedule_starts_a_pipeline_of_its_branch(client: Client, main: str) -> None:
+    path = "/projects/dap%2Fanalysis/pipeline_schedules"
+    nightly = {"description": "nightly", "ref": "refs/heads/main", "cron": "0 5 * * *"}
+    number = client("POST", path, json=nightly).json()["id"]
+    assert client("POST", f"{path}/{number}/play").status_code == 201
+    (pipeline,) = client("GET", "/projects/dap%2Fanalysis/pipelines").json()
+    assert (pipeline["source"], pipeline["ref"], pipeline["sha"]) == ("schedule", "main", main)
+    ask = {"token": client.runner()}
+    job = client("POST", "/jobs/request", json=ask).json()
+    given = {each["key"]: each["value"] for each in job["variables"]}
+    assert given["CI_PIPELINE_SCHEDULE_DESCRIPTION"] == "nightly"
+    assert given["GITLAB_USER_LOGIN"] == "root"
+    assert given["CI_REPOSITORY_URL"] == job["git_info"]["repo_url"]
+    assert given["CI_JOB_TOKEN"] == job["token"]
+    assert given["CI_JOB_TOKEN"] in given["CI_REPOSITORY_URL"]
