@@ -29,6 +29,8 @@ from tests.gitlab.standin.executor import Executor, ExecutorError, Handed
 # Between two pieces of a log.
 SEND_S = 0.5
 FORBIDDEN = 403
+# How often, and in seconds how much later, is said again what GitLab did not hear.
+TRIES, AGAIN_S = 30, 2
 # Set by nobody: the container is ended from outside.
 ENDED = threading.Event()
 TIMEOUT_S = 30
@@ -107,11 +109,16 @@ class Log:
 
     def close(self) -> None:
         """Send what is left."""
-        if self._waiting:
-            self._send(self._waiting)
-            self._waiting = ""
+        for _ in range(TRIES):
+            if self._waiting:
+                ready, self._waiting = self._waiting, ""
+                self._send(ready)
+            if not self._waiting:
+                return
+            ENDED.wait(AGAIN_S)
 
-    def _send(self, text: str) -> None:
+    def _send(self, raw: str) -> None:
+        text = raw
         for value in self._masked:
             text = text.replace(value, "[MASKED]")
         # As runners write it since 18.7.
@@ -123,6 +130,8 @@ class Log:
         status, _ = self._api.ask("PATCH", self._path, data, **headers)
         if status == 202:
             self._sent += len(data)
+        else:
+            self._waiting = raw + self._waiting
         self._at = time.monotonic()
 
 
@@ -163,7 +172,11 @@ def take(executor: Executor, api: Api, job: dict[str, Any], slots: Semaphore) ->
         ended["failure_reason"] = "runner_system_failure"
     finally:
         log.close()
-        api.ask("PUT", f"/jobs/{job['id']}", ended)
+        # A job may have had GitLab or the proxy restarted.
+        for _ in range(TRIES):
+            if api.ask("PUT", f"/jobs/{job['id']}", ended)[0] not in (0, 502):
+                break
+            ENDED.wait(AGAIN_S)
         slots.release()
 
 
