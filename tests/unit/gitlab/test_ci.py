@@ -87,15 +87,17 @@ GITOPS = {"DAP_GITOPS_PLAN": "true", "DAP_GITOPS_APPLY": "true"}
 def test_what_looks_after_the_platform_and_when(
     platform: dict[str, str], known: dict[str, str], changed: list[str] | None, there: set[str]
 ) -> None:
-    found = made(platform, changed=changed, known=known)
+    builder = {"DAP_ENVIRONMENT_IMAGE_BUILDER": "image"}
+    found = made(platform, changed=changed, known={**known, **builder})
     own = {name.removeprefix("platform "): row for name, row in found.items() if "platform" in name}
     assert own.keys() == there
     # Whoever may push gets no runner that deploys.
     assert {name: row["tags"] for name, row in own.items()} == {
         name: [] if name == "plan" else ["platform"] for name in there
     }
-    # That schedule runs no analysis.
+    # That schedule runs no analysis, and builds nothing.
     assert ("breast-cancer train" in found) == ("drift" not in there)
+    assert "drift" not in there or len(found) == 1
 
 
 @pytest.mark.parametrize(
