@@ -96,7 +96,7 @@ def start(call: Call, project: Row, branch: str, commit: str, **about: str) -> l
             files,
             changed,
             known,
-            lambda ref: _changed(repositories, project, f"{ref}...{commit}"),
+            lambda ref: _changed_since(repositories, project, ref, commit),
         )
     except ci.CiError as error:
         row |= {"status": "failed", "yaml_errors": str(error)}
@@ -170,6 +170,13 @@ def _files(repositories: Repositories, project: Row, commit: str) -> list[str]:
 
 def _changed(repositories: Repositories, project: Row, *commits: str) -> list[str]:
     return _git(repositories, project, "diff", "--name-only", "-z", *commits).split("\0")
+
+
+def _changed_since(repositories: Repositories, project: Row, ref: str, commit: str) -> list[str]:
+    try:
+        return _changed(repositories, project, f"{ref}...{commit}")
+    except subprocess.CalledProcessError:
+        raise ci.CiError(f"rules:changes:compare_to is not a valid ref: {ref}") from None
 
 
 def _show(repositories: Repositories, project: Row, what: str) -> str:
