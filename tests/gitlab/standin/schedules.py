@@ -70,10 +70,9 @@ def play(call: Call) -> Answer:
     """Start its pipeline now, as who asks: nothing here waits for the time that cron names."""
     row, project = _schedule(call), find(call)
     branch = row["ref"].removeprefix("refs/heads/")
-    tip = call.repositories and tip_of(call.repositories, project, branch)
-    if tip:
+    if call.repositories is not None:
         about = {"source": "schedule", "user": "1", "schedule": row["description"]}
-        start(call, project, branch, tip, **about)
+        start(call, project, branch, tip_of(call.repositories, project, branch), **about)
     return Answer(201, {"message": "201 Created"})
 
 
