@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.gitlab.standin.ci import REPORTS
 from tests.gitlab.standin.pipelines import finished
+from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import Row, token
 from tests.gitlab.standin.variables import of_token, repository_url
@@ -50,6 +51,26 @@ def all_runners(call: Call) -> Answer:
     return page(call, [{name: row[name] for name in IN_LISTS} for row in rows])
 
 
+@endpoint(
+    "GET",
+    "/projects/:id/runners",
+    query={**LIST, **dict.fromkeys(["type", "status", "paused", "tag_list", "scope"], str)},
+)
+def runners_of(call: Call) -> Answer:
+    """Return those that a project may use: its own, and those of all."""
+    number, wanted = find(call)["id"], call.query.get("type")
+    rows = [
+        row
+        for row in call.state.runners.values()
+        if _serves(row, number) and wanted in (None, row["runner_type"])
+    ]
+    return page(call, [{name: row[name] for name in IN_LISTS} for row in rows])
+
+
+def _serves(row: Row, project: int) -> bool:
+    return row["runner_type"] == "instance_type" or row.get("project_id") == project
+
+
 @endpoint("GET", "/runners/:id")
 def runner(call: Call) -> Answer:
     return Answer(200, {key: value for key, value in _runner(call).items() if key != "token"})
@@ -68,6 +89,9 @@ def _runner(call: Call) -> Row:
     required=("runner_type",),
 )
 def create_runner(call: Call) -> Answer:
+    kind = call.body["runner_type"]
+    if (kind == "project_type") != ("project_id" in call.body):
+        raise Refusal(400, {"error": "project_id: for project_type, and for it alone"})
     number = call.state.new_id()
     new = {"description": None, "locked": False, "paused": False, "run_untagged": True}
     row = {
@@ -77,7 +101,7 @@ def create_runner(call: Call) -> Answer:
         "tag_list": [],
         **_tags(call.body),
         "id": number,
-        "is_shared": call.body["runner_type"] == "instance_type",
+        "is_shared": kind == "instance_type",
         "online": False,
         "status": "never_contacted",
         "token": token("glrt-"),
@@ -153,6 +177,7 @@ def request_job(call: Call) -> Answer:
         fits = tags <= set(runner["tag_list"]) if tags else runner["run_untagged"]
         if runner["access_level"] == "ref_protected" and not row["protected"]:
             fits = False
+        fits = fits and _serves(runner, row["project"])
         if row["status"] == "pending" and fits and not runner["paused"]:
             row |= {"status": "running", "runner": runner["id"], "token": token("glcbt-")}
             finished(call.state, row)

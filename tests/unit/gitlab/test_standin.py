@@ -140,6 +140,8 @@ def test_a_runner_takes_a_job_and_hands_it_back(client: Client) -> None:
         ({"tag_list": ["a"], "run_untagged": False}, {}, False),
         ({"access_level": "ref_protected"}, {"protected": False}, False),
         ({"paused": True}, {}, False),
+        ({"runner_type": "project_type", "project_id": 1}, {"project": 1}, True),
+        ({"runner_type": "project_type", "project_id": 2}, {"project": 1}, False),
     ],
 )
 def test_who_gets_which_job(
