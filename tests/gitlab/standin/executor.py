@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import docker
@@ -90,6 +91,9 @@ class Executor:
         with self._volume(job) as volume:
             self._fetch(job, volume, place, tell)
             image = expand(job["image"]["name"], variables)
+            allowed = self._docker.get("allowed_images")
+            if allowed and not any(PurePosixPath(image).match(each) for each in allowed):
+                raise ExecutorError(f"{image} is none of the allowed images: {allowed}")
             self._have(image, tell)
             tell(f"Using Docker image {image} ...\n")
             shown = {key: _value(place, key, variables, files) for key in variables}
