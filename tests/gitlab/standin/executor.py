@@ -92,7 +92,7 @@ class Executor:
             self._fetch(job, volume, place, tell)
             image = expand(job["image"]["name"], variables)
             allowed = self._docker.get("allowed_images")
-            if allowed and not any(PurePosixPath(image).match(each) for each in allowed):
+            if allowed and not any(PurePosixPath("/", image).match(f"/{each}") for each in allowed):
                 raise ExecutorError(f"{image} is none of the allowed images: {allowed}")
             self._have(image, tell)
             tell(f"Using Docker image {image} ...\n")
