@@ -30,6 +30,7 @@ NAME, NUMBER = "gitops", 37
 HOST = Member(
     "hub", 10, settings={"roles": ["service", "runner"], "slots": 2}, memory="10g", by_agent=True
 )
+SPACE = {"environment": "python", "memory": "2g"}
 DEVELOPER = "ada"
 # What GitLab calls the first user; `admin` it keeps for itself.
 MAINTAINER = f"{ADMIN}-{NAME}"
@@ -57,7 +58,7 @@ class Own:
 
     def scaffold(self) -> None:
         """Make the project, and the stand-ins' images, which its settings name."""
-        self.platform.scaffold([HOST.name], [])
+        self.platform.scaffold([HOST.name], [{**SPACE, "name": f"{ADMIN}-space", "owner": ADMIN}])
         # An analysis would run at the first push.
         self.project.git("rm", "-r", "--quiet", "src")
         path = f"ssh://git@{FORGE}.{self.project.domain}:{self.project.ssh_port}/{self.repository}"

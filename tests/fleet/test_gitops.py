@@ -20,7 +20,7 @@ import yaml
 
 from demo.access import Clock, await_result
 from tests import engine
-from tests.fleet.gitops import MAINTAINER, Own, agent, label_of
+from tests.fleet.gitops import MAINTAINER, SPACE, Own, agent, label_of
 from tests.gitlab.conftest import Clone
 
 KEEP = os.environ.get("DAP_KEEP") == "1"
@@ -96,8 +96,7 @@ def proposed(own: Own, first: dict[str, Any], tmp_path_factory: pytest.TempPathF
     mine.git("checkout", "--quiet", "-b", f"topic-{uuid4().hex[:6]}")
     settings = yaml.safe_load((mine.place / "platform.yml").read_text())
     settings["users"].append({"name": NEW, "email": f"{NEW}@{own.project.domain}"})
-    space = {"name": f"{NEW}-space", "owner": NEW, "environment": "python", "memory": "1g"}
-    settings["workspaces"] = [space]
+    settings["workspaces"].append({**SPACE, "name": f"{NEW}-space", "owner": NEW})
     mine.commit("platform.yml", yaml.safe_dump(settings, sort_keys=False))
     mine.git("push", "--quiet", "origin", "HEAD")
     return mine
@@ -109,7 +108,7 @@ def test_a_branch_shows_what_a_deploy_of_it_would_change(own: Own, proposed: Clo
     assert (job["name"], job["status"]) == ("platform plan", "success"), job["trace"]
     assert job["artifacts"]["expose_as"] == "What a deploy would change"
     text = own.ask("GET", f"/jobs/{job['id']}/artifacts/plan.md").decode()
-    assert f"- New: hub/{NEW}-space" in text
+    assert text.splitlines()[0] == f"- New: hub/{NEW}-space"
     assert text.splitlines()[0] in job["trace"]
     report = json.loads(job["reports"]["terraform"])
     assert report["create"] == 1
