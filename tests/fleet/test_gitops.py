@@ -90,7 +90,7 @@ def test_the_first_push_is_deployed(own: Own, first: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def proposed(own: Own, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A branch of a developer's: one more user, with a workspace."""
+    """A merge request of a developer's: one more user, with a workspace."""
     assert first
     mine = own.clone(tmp_path_factory.mktemp("proposed") / "clone")
     mine.git("checkout", "--quiet", "-b", f"topic-{uuid4().hex[:6]}")
@@ -98,14 +98,24 @@ def proposed(own: Own, first: dict[str, Any], tmp_path_factory: pytest.TempPathF
     settings["users"].append({"name": NEW, "email": f"{NEW}@{own.project.domain}"})
     settings["workspaces"].append({**SPACE, "name": f"{NEW}-space", "owner": NEW})
     mine.commit("platform.yml", yaml.safe_dump(settings, sort_keys=False))
-    mine.git("push", "--quiet", "origin", "HEAD")
+    options = ("merge_request.create", "merge_request.target=main")
+    mine.git("push", "--quiet", *(f"--push-option={each}" for each in options), "origin", "HEAD")
     return mine
 
 
-def test_a_branch_shows_what_a_deploy_of_it_would_change(own: Own, proposed: Clone) -> None:
+def request(own: Own) -> dict[str, Any]:
+    """Return the merge request."""
+    (found,) = own.ask("GET", "/merge_requests")
+    return dict(own.ask("GET", f"/merge_requests/{found['iid']}"))
+
+
+def test_a_merge_request_shows_what_a_deploy_of_it_would_change(own: Own, proposed: Clone) -> None:
     done = own.pipeline(sha=proposed.git("rev-parse", "HEAD").strip())
     (job,) = done["jobs"].values()
     assert (job["name"], job["status"]) == ("platform plan", "success"), job["trace"]
+    # GitLab shows the exposed artifact and the report of this pipeline on the request's page.
+    shown = request(own)
+    assert (shown["state"], shown["head_pipeline"]["id"]) == ("opened", done["id"])
     assert job["artifacts"]["expose_as"] == "What a deploy would change"
     text = own.ask("GET", f"/jobs/{job['id']}/artifacts/plan.md").decode()
     assert text.splitlines()[0] == f"- New: hub/{NEW}-space"
@@ -170,6 +180,7 @@ def test_what_is_merged_is_on_the_host(own: Own, merged: dict[str, Any]) -> None
     (job,) = merged["jobs"].values()
     assert (job["name"], job["status"]) == ("platform apply", "success"), job["trace"]
     assert own.platform.states(own.hub)[f"{NEW}-space"].startswith("running")
+    assert request(own)["state"] == "merged"
     assert NEW in {row["username"] for row in own.state["users"].values()}
     # Who merged it is who deployed it.
     assert own.audit()["who"].startswith(f"{MAINTAINER}@")

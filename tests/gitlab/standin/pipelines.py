@@ -8,7 +8,7 @@ import subprocess
 import zipfile
 from typing import Any
 
-from tests.gitlab.standin import ci
+from tests.gitlab.standin import ci, merge_requests
 from tests.gitlab.standin.internal import NONE, find_project
 from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.repositories import Repositories
@@ -38,14 +38,17 @@ def post_receive(call: Call) -> Answer:
     row = find_project(call.state, call.body["project"])
     if row is None:
         raise Refusal(404, {"message": "404 Project Not Found"})
+    options = call.body.get("options", [])
+    messages = []
     for change in call.body["changes"]:
         _, new, ref = change.split()[:3]
         if new != NONE and ref.startswith("refs/heads/"):
+            branch = ref.removeprefix("refs/heads/")
             row["empty_repo"] = False
-            row["default_branch"] = row["default_branch"] or ref.removeprefix("refs/heads/")
-    skipped = "ci.skip" in call.body.get("options", [])
-    given = [] if skipped else call.body["changes"]
-    messages = [line for each in given for line in pushed(call, row, call.body["who"], each)]
+            row["default_branch"] = row["default_branch"] or branch
+            messages += merge_requests.pushed(call, row, branch, new, options)
+    given = [] if "ci.skip" in options else call.body["changes"]
+    messages += [line for each in given for line in pushed(call, row, call.body["who"], each)]
     return Answer(200, {"messages": messages})
 
 

@@ -16,6 +16,7 @@ from tests.gitlab.standin.serve import Server, Standin
 from tests.gitlab.standin.state import State
 from tests.unit.gitlab.test_standin import TOKEN, Client
 
+SHELL = "of-the-container"
 ADA = {"name": "Ada", "username": "ada", "email": "ada@example.org", "password": "long-enough"}
 
 
@@ -24,7 +25,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     state = State.load(tmp_path / "state.json", TOKEN)
     # Hooks ask the container's API, which is not there: what they say is shown by tests/gitlab.
     repositories = Repositories(tmp_path / "repositories", Path("/bin/true"))
-    standin = Standin(state, tmp_path / "state.json", repositories=repositories)
+    standin = Standin(state, tmp_path / "state.json", repositories=repositories, shell_secret=SHELL)
     server = Server(("127.0.0.1", 0), standin)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -139,3 +140,27 @@ def test_a_schedule_starts_a_pipeline_of_its_branch(client: Client, main: str) -
     assert given["CI_REPOSITORY_URL"] == job["git_info"]["repo_url"]
     assert given["CI_JOB_TOKEN"] == job["token"]
     assert given["CI_JOB_TOKEN"] in given["CI_REPOSITORY_URL"]
+
+
+def test_a_merge_request_is_merged_once_main_has_its_commits(client: Client, main: str) -> None:
+    """As the hooks of the container tell of pushes."""
+    secret = {"Gitlab-Shell-Secret": SHELL}
+    none = 40 * "0"
+
+    def tell(*changes: str, options: tuple[str, ...] = ()) -> list[str]:
+        told = {"who": "user-1", "project": "dap/analysis", "changes": changes}
+        body = {**told, "options": options}
+        answer = client("POST", "/internal/post_receive", json=body, headers=secret)
+        assert answer.ok, answer.text
+        return list(answer.json()["messages"])
+
+    said = tell(f"{none} {main} refs/heads/topic", options=("merge_request.create",))
+    assert "View merge request for topic:" in said
+    path = "/projects/dap%2Fanalysis/merge_requests"
+    (found,) = client("GET", path).json()
+    assert (found["target_branch"], found["state"], found["sha"]) == ("main", "opened", main)
+    assert client("GET", f"{path}/1").json()["head_pipeline"] is None
+    tell(f"{none} {main} refs/heads/other")
+    assert client("GET", f"{path}/1").json()["state"] == "opened"
+    tell(f"{none} {main} refs/heads/main")
+    assert client("GET", f"{path}/1").json()["state"] == "merged"
