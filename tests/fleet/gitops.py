@@ -118,14 +118,19 @@ class Own:
         session.trust_env = False
         return session
 
+    @cached_property
+    def token(self) -> str:
+        """Return the platform's own access token."""
+        place = f"{self.platform.tree}/secrets/content/content/vault.json"
+        found: dict[str, str] = json.loads(self.hub.execute("cat", place))
+        return found["gitlab/token"]
+
     def api(self, method: str, path: str, **given: Any) -> requests.Response:
         """Ask GitLab's API as root."""
-        place = f"{self.platform.tree}/secrets/content/content/vault.json"
-        token = json.loads(self.hub.execute("cat", place))["gitlab/token"]
         return self.session.request(
             method,
             f"https://{FORGE}.{self.project.domain}/api/v4{path}",
-            headers={"PRIVATE-TOKEN": token},
+            headers={"PRIVATE-TOKEN": self.token},
             verify=str(self.platform.ca),
             timeout=30,
             **given,
