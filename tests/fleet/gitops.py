@@ -35,7 +35,7 @@ DEVELOPER = "ada"
 # What GitLab calls the first user; `admin` it keeps for itself.
 MAINTAINER = f"{ADMIN}-{NAME}"
 ENDS = {"success", "failed", "canceled", "skipped"}
-JOB_S = 900
+START_S, JOB_S = 30, 900
 GITOPS = {"plan": True, "apply": True, "drift": "0 5 * * *"}
 
 
@@ -154,11 +154,23 @@ class Own:
     def pipeline(self, **wanted: str) -> dict[str, Any]:
         """Wait for the pipeline that this fits to end; `jobs` are its jobs by their names."""
 
-        def ended() -> dict[str, Any] | None:
+        def there() -> int | None:
             found: list[dict[str, Any]] = self.ask("GET", "/pipelines", params=wanted)
-            return found[0] if found and found[0]["status"] in ENDS else None
+            return found[0]["id"] if found else None
 
-        found = await_result(f"the pipeline {wanted}", ended, JOB_S, 1)
+        return self.ended(await_result(f"the pipeline {wanted}", there, START_S, 1))
+
+    def ended(self, number: int) -> dict[str, Any]:
+        """Wait for a pipeline to end; `jobs` are its jobs by their names."""
+
+        def ended() -> dict[str, Any] | None:
+            try:
+                found: dict[str, Any] = self.ask("GET", f"/pipelines/{number}")
+            except requests.ConnectionError:
+                return None  # a deploy makes the proxy anew
+            return found if found["status"] in ENDS else None
+
+        found = await_result(f"the pipeline {number}", ended, JOB_S, 1)
         return {**found, "jobs": self.jobs(found)}
 
     def jobs(self, pipeline: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -178,13 +190,7 @@ class Own:
         before = {row["id"] for row in self.ask("GET", "/pipelines")}
         self.ask("POST", f"/pipeline_schedules/{schedule['id']}/play")
         (new,) = (row for row in self.ask("GET", "/pipelines") if row["id"] not in before)
-
-        def ended() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.ask("GET", f"/pipelines/{new['id']}")
-            return found if found["status"] in ENDS else None
-
-        found = await_result("the schedule's pipeline", ended, JOB_S, 1)
-        return {**found, "jobs": self.jobs(found)}
+        return self.ended(new["id"])
 
 
 def label_of(service: str) -> str:
