@@ -13,10 +13,11 @@ GITLAB = HERE / "gitlab"  # starts from the demo's base image
 FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
-FLEET_LONG = {FLEET_FAULTS, FLEET / "test_verify.py"}
+GITOPS = FLEET / "test_gitops.py"  # has a host of its own
+FLEET_LONG = {FLEET_FAULTS, FLEET / "test_verify.py", GITOPS}
 LAST = DEMO / "test_destroy.py"  # removes the platform
 # HERE is what needs neither platform nor hosts.
-ORDER = (DEMO, FAULTS, LAST, GITLAB, FLEET, FLEET_FAULTS, HERE, BASELINE)
+ORDER = (DEMO, FAULTS, LAST, GITLAB, GITOPS, FLEET, FLEET_FAULTS, HERE, BASELINE)
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
 # many tests share come after the demo, on the same worker. The baseline's hosts come last on the
 # other one: on a new machine the demo first builds all its images.

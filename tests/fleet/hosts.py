@@ -47,6 +47,7 @@ class Member:
         hidden: its sshd answers on the network behind the bastion alone.
         settings: further settings of it in platform.yml.
         memory: limit of all that runs on it.
+        by_agent: platform.yml names no key: ssh has it from elsewhere.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Member:
     hidden: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     memory: str = "4g"
+    by_agent: bool = False
 
 
 def members(count: int = 3) -> tuple[Member, ...]:
@@ -108,7 +110,8 @@ class FreshHost:
         entry: dict[str, Any] = {"name": self.name, "address": self.address, "user": member.user}
         if member.port != 22:
             entry["port"] = member.port
-        entry["key"] = str(self.fleet.key)
+        if not member.by_agent:
+            entry["key"] = str(self.fleet.key)
         if member.hidden:
             entry["jump"] = f"{image.ACCOUNT}@{self.fleet.bastion_address}:{BASTION_PORT}"
             entry["listen"] = self.front

@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -114,14 +115,18 @@ class FleetPlatform:
         text = yaml.safe_dump({**self.settings, **sections}, sort_keys=False)
         (self.project.path / "platform.yml").write_text(text, encoding="utf-8")
 
-    def seed(self) -> None:
-        """Give the service host the images that it would build; see seed.py."""
+    def seed(self, more: Sequence[str] = ()) -> None:
+        """Give the service host the images that it would build, and `more`; see seed.py."""
+        seed(self.hub.volume, self.rendered(), more)
+
+    def rendered(self) -> Path:
+        """Render the service host's tree; where it is."""
         trees = self.fleet.directory / "trees"
         if trees.exists():
             shutil.rmtree(trees)
         run("infrastructure/bootstrap", cwd=self.project.path)
         self.dap("render", "--out", str(trees)).check_returncode()
-        seed(self.hub.volume, trees / self.hub.name)
+        return trees / self.hub.name
 
     def dap(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `dap` in the project; its status is the caller's."""

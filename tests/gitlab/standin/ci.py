@@ -24,6 +24,9 @@ JOB = {
     *("stage", "image", "before_script", "script", "after_script", "needs", "tags", "variables"),
     *("rules", "artifacts", "extends", "resource_group", "interruptible"),
 }
+ARTIFACTS = {"expose_as", "paths", "reports", "when"}
+# How reports are sent (Ci::JobArtifact of GitLab).
+REPORTS = {"dotenv": "gzip", "terraform": "raw"}
 STAGES = ["build", "test", "deploy"]
 NAMED = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 COMPARED = re.compile(r"""\s*(\S+)\s*(==|!=)\s*("[^"]*"|'[^']*'|\S+)\s*""")
@@ -34,15 +37,21 @@ class CiError(Exception):
 
 
 def jobs(
-    read: Read, files: list[str], changed: list[str] | None, known: Mapping[str, str]
+    read: Read,
+    files: list[str],
+    changed: list[str] | None,
+    known: Mapping[str, str],
+    changed_since: Callable[[str], list[str]] | None = None,
 ) -> list[Row]:
     """Return the jobs of a pipeline in the order of its stages.
 
     Args:
         read: gives the text of a file of the commit.
         files: all files of the commit.
-        changed: those that the push changed; None: all, for the branch is new.
+        changed: those that the push changed; None: all, for the branch is new or there is no push.
         known: variables that rules may ask for.
+        changed_since: gives those that differ since the commit left a ref, for `compare_to`;
+            None: there is no other ref.
 
     Raises:
         CiError: it has what the stand-in does not know.
@@ -62,7 +71,7 @@ def jobs(
         if job["stage"] not in stages:
             raise CiError(f"{name}: chosen stage {job['stage']} does not exist")
         variables = {**everywhere, **job.get("variables", {})}
-        if _runs(job.get("rules"), {**known, **variables}, files, changed):
+        if _runs(job.get("rules"), {**known, **variables}, files, changed, changed_since):
             found.append(_row(name, job, variables))
     found.sort(key=lambda row: stages.index(row["stage"]))
     _wire(found, stages)
@@ -115,7 +124,10 @@ def _merged(below: Row, above: Row) -> Row:
 def _row(name: str, job: Row, variables: Row) -> Row:
     if "script" not in job or "image" not in job:
         raise CiError(f"{name}: needs script and image")
-    image = job["image"]
+    image, artifacts = job["image"], job.get("artifacts", {})
+    unknown = {*(artifacts.keys() - ARTIFACTS), *(artifacts.get("reports", {}).keys() - REPORTS)}
+    if unknown:
+        raise CiError(f"{name}: artifacts: the stand-in knows no {min(unknown)}")
     return {
         "name": name,
         "stage": job["stage"],
@@ -126,7 +138,7 @@ def _row(name: str, job: Row, variables: Row) -> Row:
         "tags": job.get("tags", []),
         "variables": {key: str(value) for key, value in variables.items()},
         "needs": job.get("needs"),
-        "artifacts": job.get("artifacts", {}),
+        "artifacts": artifacts,
     }
 
 
@@ -148,7 +160,11 @@ def _wire(rows: list[Row], stages: list[str]) -> None:
 
 
 def _runs(
-    rules: Any, known: Mapping[str, str], files: list[str], changed: list[str] | None
+    rules: Any,
+    known: Mapping[str, str],
+    files: list[str],
+    changed: list[str] | None,
+    changed_since: Callable[[str], list[str]] | None = None,
 ) -> bool:
     if rules is None:
         return True
@@ -156,9 +172,12 @@ def _runs(
         if rule.keys() - {"if", "changes", "exists", "when"}:
             raise CiError(f"rules: the stand-in knows no such: {rule}")
         holds = "if" not in rule or _holds(str(rule["if"]), known)
-        if "changes" in rule and changed is not None:
+        if holds and "changes" in rule:
             given = rule["changes"]
-            holds = holds and _any(given["paths"] if isinstance(given, dict) else given, changed)
+            given = given if isinstance(given, dict) else {"paths": given}
+            other = given.get("compare_to")
+            found = changed_since(other) if other and changed_since else changed
+            holds = found is None or _any(given["paths"], found)
         if "exists" in rule:
             holds = holds and _any(rule["exists"], files)
         if holds:

@@ -1,8 +1,8 @@
 """The Docker executor: runs a job in containers as `[runners.docker]` of config.toml says.
 
 A helper container fetches the commit, as GitLab's own helper image does; then the job's image runs
-the script on the same volume. Of a job's artifacts the executor knows reports of the type dotenv,
-of a runner's configuration the keys that are in KNOWN: any other is refused.
+the script on the same volume, from which artifacts are read. Of a runner's configuration the
+executor knows the keys that are in KNOWN: any other is refused.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import gzip
 import io
 import shlex
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import docker
@@ -38,11 +41,20 @@ mkdir -p "$1" "$1.tmp"
 cd "$1"
 git init --quiet
 git config http.sslCAInfo "$CA"
-git fetch --quiet --depth 20 "$URL" "$2"
-git checkout --quiet --force FETCH_HEAD
+git fetch --quiet --depth "$3" "$URL" "$2" "$4"
+git checkout --quiet --force --detach "$2"
 """
 Job = dict[str, Any]
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """An artifact: of which type, in which format (zip, gzip, raw), and its bytes."""
+
+    kind: str
+    form: str
+    content: bytes
 
 
 class ExecutorError(Exception):
@@ -66,8 +78,8 @@ class Executor:
         self._before: str = runner.get("pre_build_script", "")
         self._engine = docker.from_env()
 
-    def run(self, job: Job, tell: Tell) -> tuple[bool, bytes | None]:
-        """Run a job; return whether it succeeded, and its dotenv report (gzip) if it has one.
+    def run(self, job: Job, tell: Tell) -> tuple[bool, list[Handed]]:
+        """Run a job; return whether it succeeded, and the artifacts to hand in.
 
         Raises:
             ExecutorError: it could not be run.
@@ -79,6 +91,9 @@ class Executor:
         with self._volume(job) as volume:
             self._fetch(job, volume, place, tell)
             image = expand(job["image"]["name"], variables)
+            allowed = self._docker.get("allowed_images")
+            if allowed and not any(PurePosixPath("/", image).match(f"/{each}") for each in allowed):
+                raise ExecutorError(f"{image} is none of the allowed images: {allowed}")
             self._have(image, tell)
             tell(f"Using Docker image {image} ...\n")
             shown = {key: _value(place, key, variables, files) for key in variables}
@@ -92,12 +107,12 @@ class Executor:
                 for piece in container.logs(stream=True, follow=True):
                     tell(piece.decode(errors="replace"))
                 status = int(container.wait()["StatusCode"])
-                report = self._report(job, container, place)
+                artifacts = list(_artifacts(job, container, place, done=status == 0))
             finally:
                 container.remove(force=True)
             if status:
                 tell(f"ERROR: Job failed: exit code {status}\n")
-            return status == 0, report
+            return status == 0, artifacts
 
     @contextmanager
     def _volume(self, job: Job) -> Iterator[str]:
@@ -113,7 +128,7 @@ class Executor:
         if not helper:
             raise ExecutorError("GitLab's own helper image is not to be had: set helper_image")
         git = job["git_info"]
-        command = ["-ec", FETCH, "sh", place, git["sha"]]
+        command = ["-ec", FETCH, "sh", place, git["sha"], str(git["depth"]), git["refspecs"][0]]
         container = self._engine.containers.create(
             helper,
             command,
@@ -177,21 +192,44 @@ class Executor:
         except (APIError, NotFound) as error:
             raise ExecutorError(f"{image} can't be pulled: {error}") from error
 
-    @staticmethod
-    def _report(job: Job, container: Container, place: str) -> bytes | None:
-        for artifact in job["artifacts"]:
-            if artifact["artifact_type"] not in ("dotenv", "terraform"):
-                raise ExecutorError(f"the stand-in knows no artifact {artifact['artifact_type']}")
-            if artifact["artifact_type"] != "dotenv":
-                continue  # what is shown in merge requests, which are not there
-            try:
-                stream, _ = container.get_archive(f"{place}/{artifact['paths'][0]}")
-            except NotFound:
-                continue
-            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-                file = archive.extractfile(archive.next() or "")
-                return gzip.compress(file.read()) if file else None
-        return None
+
+def _artifacts(job: Job, container: Container, place: str, *, done: bool) -> Iterator[Handed]:
+    """Yield what a job's container leaves that GitLab asked for; what is not there is left out."""
+    for artifact in job["artifacts"]:
+        if artifact["when"] not in ("always", "on_success" if done else "on_failure"):
+            continue
+        files: dict[str, bytes] = {}
+        for path in artifact["paths"]:
+            files |= _read(container, place, path)
+        if not files:
+            continue
+        form = artifact["artifact_format"]
+        if form == "zip":
+            target = io.BytesIO()
+            with zipfile.ZipFile(target, "w") as archive:
+                for name, content in files.items():
+                    archive.writestr(name, content)
+            whole = target.getvalue()
+        else:
+            whole = b"".join(files.values())
+            whole = gzip.compress(whole) if form == "gzip" else whole
+        yield Handed(artifact["artifact_type"], form, whole)
+
+
+def _read(container: Container, place: str, path: str) -> dict[str, bytes]:
+    """Return the files of a path in the project's folder."""
+    try:
+        stream, _ = container.get_archive(f"{place}/{path}")
+    except NotFound:
+        return {}
+    above = path.rstrip("/").rpartition("/")[0]
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        for entry in archive:
+            file = archive.extractfile(entry)
+            if file is not None:
+                found[f"{above}/{entry.name}".lstrip("/")] = file.read()
+    return found
 
 
 def _value(place: str, name: str, variables: Mapping[str, str], files: set[str]) -> str:

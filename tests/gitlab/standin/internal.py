@@ -72,8 +72,12 @@ def _level(state: State, who: str, project: Row) -> int:
     kind, _, number = who.partition("-")
     if kind == "job":
         job = state.jobs.get(number)
-        running = job is not None and job["status"] == "running"
-        return REPORTER if job and running and job["project"] == project["id"] else 0
+        if job is None or job["status"] != "running" or job["project"] != project["id"]:
+            return 0
+        if not project["ci_push_repository_for_job_token_allowed"]:
+            return REPORTER
+        # What who started the job may do, and in this project alone.
+        number = job["user"]
     account = state.users.get(number)
     if account is None or not _is_active(state, account["id"]):
         return 0

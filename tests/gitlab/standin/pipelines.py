@@ -1,16 +1,26 @@
-"""Pipelines: made by pushes, their jobs one after the other, and what the API tells of them."""
+"""Pipelines: made by pushes and schedules, their jobs in order, and what the API tells of them."""
 
 from __future__ import annotations
 
+import base64
+import io
 import subprocess
+import zipfile
 from typing import Any
 
-from tests.gitlab.standin import ci
+from tests.gitlab.standin import ci, merge_requests
 from tests.gitlab.standin.internal import NONE, find_project
 from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.repositories import Repositories
 from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import Row, State
+from tests.gitlab.standin.variables import (
+    is_protected,
+    of_job,
+    of_pipeline,
+    of_project,
+    variable,
+)
 
 FILE = ".gitlab-ci.yml"
 OVER = ("success", "failed", "canceled", "skipped")
@@ -28,14 +38,17 @@ def post_receive(call: Call) -> Answer:
     row = find_project(call.state, call.body["project"])
     if row is None:
         raise Refusal(404, {"message": "404 Project Not Found"})
+    options = call.body.get("options", [])
+    messages = []
     for change in call.body["changes"]:
         _, new, ref = change.split()[:3]
         if new != NONE and ref.startswith("refs/heads/"):
+            branch = ref.removeprefix("refs/heads/")
             row["empty_repo"] = False
-            row["default_branch"] = row["default_branch"] or ref.removeprefix("refs/heads/")
-    skipped = "ci.skip" in call.body.get("options", [])
-    given = [] if skipped else call.body["changes"]
-    messages = [line for each in given for line in pushed(call, row, call.body["who"], each)]
+            row["default_branch"] = row["default_branch"] or branch
+            messages += merge_requests.pushed(call, row, branch, new, options)
+    given = [] if "ci.skip" in options else call.body["changes"]
+    messages += [line for each in given for line in pushed(call, row, call.body["who"], each)]
     return Answer(200, {"messages": messages})
 
 
@@ -43,31 +56,50 @@ def pushed(call: Call, project: Row, who: str, change: str) -> list[str]:
     """Make the pipeline of a push, if its commit asks for one; return what who pushed is told."""
     before, commit, ref = change.split()[:3]
     branch = ref.removeprefix("refs/heads/")
+    kind, _, user = who.partition("-")
+    # Jobs push without end, were it otherwise.
+    if commit == NONE or branch == ref or kind == "job":
+        return []
+    return start(call, project, branch, commit, source="push", before_sha=before, user=user)
+
+
+def start(call: Call, project: Row, branch: str, commit: str, **about: str) -> list[str]:
+    """Make a pipeline, if the commit asks for one; return what who started it is told.
+
+    `about` has `source`, `user` (the number of an account), what a schedule is called in
+    `schedule`, and in `before_sha` the commit of the branch before a push.
+    """
     repositories = call.repositories
-    if repositories is None or commit == NONE or branch == ref:
+    if repositories is None:
         return []
     files = _files(repositories, project, commit)
     if FILE not in files:
         return []
     number = call.state.new_id()
-    row = {
+    row: Row = {
         "id": number,
         "project_id": project["id"],
         "ref": branch,
         "sha": commit,
-        "source": "push",
+        "before_sha": NONE,
         "status": "created",
         "web_url": f"{call.url}/{project['path_with_namespace']}/-/pipelines/{number}",
         "yaml_errors": None,
+        **about,
     }
+    before = row["before_sha"]
     changed = None if before == NONE else _changed(repositories, project, before, commit)
-    variables = _variables(call.state, project, row)
-    variables += _predefined(call, project, row, who)
+    variables = of_project(call.state, project, branch)
+    variables += of_pipeline(call.state, call.url, project, row)
     known = {each["key"]: each["value"] for each in variables}
     call.state.pipelines[str(number)] = row
     try:
         jobs = ci.jobs(
-            lambda path: _show(repositories, project, f"{commit}:{path}"), files, changed, known
+            lambda path: _show(repositories, project, f"{commit}:{path}"),
+            files,
+            changed,
+            known,
+            lambda ref: _changed_since(repositories, project, ref, commit),
         )
     except ci.CiError as error:
         row |= {"status": "failed", "yaml_errors": str(error)}
@@ -83,8 +115,7 @@ def pushed(call: Call, project: Row, who: str, change: str) -> list[str]:
 
 def _add(state: State, project: Row, pipeline: Row, job: Row, variables: list[Row]) -> None:
     number = state.new_id()
-    own = [_variable(key, value) for key, value in job["variables"].items()]
-    of_job = {"CI_JOB_ID": number, "CI_JOB_NAME": job["name"], "CI_JOB_STAGE": job["stage"]}
+    own = [variable(key, value) for key, value in job["variables"].items()]
     state.jobs[str(number)] = {
         **job,
         "id": number,
@@ -93,64 +124,13 @@ def _add(state: State, project: Row, pipeline: Row, job: Row, variables: list[Ro
         "path": project["path_with_namespace"],
         "ref": pipeline["ref"],
         "sha": pipeline["sha"],
+        "user": pipeline["user"],
         "status": "created",
         "trace": "",
-        "protected": f"{project['id']}/{pipeline['ref']}" in state.branches,
-        "variables": [*variables, *own, *(_variable(k, str(v)) for k, v in of_job.items())],
+        "protected": is_protected(state, project, pipeline["ref"]),
+        "variables": [*variables, *own, *of_job(number, job["name"], job["stage"])],
         "dotenv": {},
     }
-
-
-def _variables(state: State, project: Row, pipeline: Row) -> list[Row]:
-    protected = f"{project['id']}/{pipeline['ref']}" in state.branches
-    found = {}
-    for of in ("instance", str(project["id"])):
-        for place, row in state.variables.items():
-            if place.startswith(f"{of}/") and (protected or not row["protected"]):
-                found[row["key"]] = _variable(
-                    row["key"],
-                    row["value"],
-                    masked=row["masked"],
-                    file=row["variable_type"] == "file",
-                    public=False,
-                    raw=row["raw"],
-                )
-    return list(found.values())
-
-
-def _variable(key: str, value: str, **given: bool) -> Row:
-    return {
-        "key": key,
-        "value": value,
-        "public": True,
-        "masked": False,
-        "file": False,
-        "raw": False,
-        **given,
-    }
-
-
-def _predefined(call: Call, project: Row, pipeline: Row, who: str) -> list[Row]:
-    account = call.state.users.get(who.removeprefix("user-"), {})
-    url = f"{call.url}/{project['path_with_namespace']}"
-    values = {
-        "CI": "true",
-        "GITLAB_CI": "true",
-        "CI_COMMIT_BRANCH": pipeline["ref"],
-        "CI_COMMIT_REF_NAME": pipeline["ref"],
-        "CI_COMMIT_SHA": pipeline["sha"],
-        "CI_DEFAULT_BRANCH": project["default_branch"] or "main",
-        "CI_PIPELINE_ID": pipeline["id"],
-        "CI_PIPELINE_SOURCE": pipeline["source"],
-        "CI_PIPELINE_URL": pipeline["web_url"],
-        "CI_PROJECT_ID": project["id"],
-        "CI_PROJECT_NAME": project["path"],
-        "CI_PROJECT_PATH": project["path_with_namespace"],
-        "CI_PROJECT_URL": url,
-        "CI_SERVER_URL": call.url,
-        "GITLAB_USER_LOGIN": account.get("username", ""),
-    }
-    return [_variable(key, str(value)) for key, value in values.items()]
 
 
 def advance(state: State, pipeline: Row) -> None:
@@ -164,7 +144,7 @@ def advance(state: State, pipeline: Row) -> None:
         if states <= {"success"}:
             row["status"] = "pending"
             made = [by_name[need]["dotenv"] for need in row["needs"]]
-            row["variables"] += [_variable(k, v) for each in made for k, v in each.items()]
+            row["variables"] += [variable(k, v) for each in made for k, v in each.items()]
         elif states & {"failed", "skipped", "canceled"}:
             row["status"] = "skipped"
     states = {row["status"] for row in jobs}
@@ -182,12 +162,24 @@ def finished(state: State, job: Row) -> None:
         advance(state, pipeline)
 
 
+def tip_of(repositories: Repositories, project: Row, branch: str) -> str:
+    """Return the commit of a branch."""
+    return _git(repositories, project, "rev-parse", f"refs/heads/{branch}").strip()
+
+
 def _files(repositories: Repositories, project: Row, commit: str) -> list[str]:
     return _git(repositories, project, "ls-tree", "-r", "--name-only", "-z", commit).split("\0")
 
 
-def _changed(repositories: Repositories, project: Row, old: str, new: str) -> list[str]:
-    return _git(repositories, project, "diff", "--name-only", "-z", old, new).split("\0")
+def _changed(repositories: Repositories, project: Row, *commits: str) -> list[str]:
+    return _git(repositories, project, "diff", "--name-only", "-z", *commits).split("\0")
+
+
+def _changed_since(repositories: Repositories, project: Row, ref: str, commit: str) -> list[str]:
+    try:
+        return _changed(repositories, project, f"{ref}...{commit}")
+    except subprocess.CalledProcessError:
+        raise ci.CiError(f"rules:changes:compare_to is not a valid ref: {ref}") from None
 
 
 def _show(repositories: Repositories, project: Row, what: str) -> str:
@@ -267,6 +259,18 @@ def trace_of(call: Call) -> Answer:
     if row is None or row.get("project") != find(call)["id"]:
         raise Refusal(404, {"message": "404 Not found"})
     return Answer(200, row["trace"].encode())
+
+
+@endpoint("GET", "/projects/:id/jobs/:job/artifacts/:path")
+def artifact_of(call: Call) -> Answer:
+    """Return a file of a job's archive."""
+    row = call.state.jobs.get(call.ids[1])
+    if row is None or row.get("project") != find(call)["id"] or not row.get("archive"):
+        raise Refusal(404, {"message": "404 Not found"})
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(row["archive"]))) as archive:
+        if call.ids[2] not in archive.namelist():
+            raise Refusal(404, {"message": "404 Not found"})
+        return Answer(200, archive.read(call.ids[2]))
 
 
 @endpoint("GET", "/projects/:id/repository/branches", query={**LIST, "search": str})

@@ -24,11 +24,13 @@ from typing import Any
 
 from docker.errors import DockerException
 
-from tests.gitlab.standin.executor import Executor, ExecutorError
+from tests.gitlab.standin.executor import Executor, ExecutorError, Handed
 
 # Between two pieces of a log.
 SEND_S = 0.5
 FORBIDDEN = 403
+# How often, and in seconds how much later, is said again what GitLab did not hear.
+TRIES, AGAIN_S = 30, 2
 # Set by nobody: the container is ended from outside.
 ENDED = threading.Event()
 TIMEOUT_S = 30
@@ -107,11 +109,16 @@ class Log:
 
     def close(self) -> None:
         """Send what is left."""
-        if self._waiting:
-            self._send(self._waiting)
-            self._waiting = ""
+        for _ in range(TRIES):
+            if self._waiting:
+                ready, self._waiting = self._waiting, ""
+                self._send(ready)
+            if not self._waiting:
+                return
+            ENDED.wait(AGAIN_S)
 
-    def _send(self, text: str) -> None:
+    def _send(self, raw: str) -> None:
+        text = raw
         for value in self._masked:
             text = text.replace(value, "[MASKED]")
         # As runners write it since 18.7.
@@ -123,6 +130,8 @@ class Log:
         status, _ = self._api.ask("PATCH", self._path, data, **headers)
         if status == 202:
             self._sent += len(data)
+        else:
+            self._waiting = raw + self._waiting
         self._at = time.monotonic()
 
 
@@ -154,31 +163,35 @@ def take(executor: Executor, api: Api, job: dict[str, Any], slots: Semaphore) ->
     log = Log(api, job)
     ended: dict[str, Any] = {"token": job["token"], "state": "failed"}
     try:
-        done, report = executor.run(job, log)
-        if report is not None:
-            send(api, job, report)
+        done, artifacts = executor.run(job, log)
+        for artifact in artifacts:
+            send(api, job, artifact)
         ended |= {"state": "success"} if done else {"failure_reason": "script_failure"}
     except (ExecutorError, DockerException, OSError) as error:
         log(f"ERROR: Job failed (system failure): {error}\n")
         ended["failure_reason"] = "runner_system_failure"
     finally:
         log.close()
-        api.ask("PUT", f"/jobs/{job['id']}", ended)
+        # A job may have had GitLab or the proxy restarted.
+        for _ in range(TRIES):
+            if api.ask("PUT", f"/jobs/{job['id']}", ended)[0] not in (0, 502):
+                break
+            ENDED.wait(AGAIN_S)
         slots.release()
 
 
-def send(api: Api, job: dict[str, Any], report: bytes) -> None:
-    """Send the dotenv report of a job, as a form with one file."""
+def send(api: Api, job: dict[str, Any], artifact: Handed) -> None:
+    """Hand in an artifact, as a form with one file."""
     border = secrets.token_hex(16)
-    head = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename=".env.gz"\r\n'
+    head = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="artifact"\r\n'
     kind = "Content-Type: application/octet-stream\r\n\r\n"
-    body = head.encode() + kind.encode() + report + f"\r\n--{border}--\r\n".encode()
-    path = f"/jobs/{job['id']}/artifacts?artifact_format=gzip&artifact_type=dotenv"
+    body = head.encode() + kind.encode() + artifact.content + f"\r\n--{border}--\r\n".encode()
+    query = f"artifact_format={artifact.form}&artifact_type={artifact.kind}"
     headers = {
         "JOB_TOKEN": job["token"],
         "Content_Type": f"multipart/form-data; boundary={border}",
     }
-    api.ask("POST", path, body, **headers)
+    api.ask("POST", f"/jobs/{job['id']}/artifacts?{query}", body, **headers)
 
 
 def run(folder: Path) -> None:

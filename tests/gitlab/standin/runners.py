@@ -8,9 +8,12 @@ import email.policy
 import gzip
 from typing import Any
 
+from tests.gitlab.standin.ci import REPORTS
 from tests.gitlab.standin.pipelines import finished
+from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import Row, token
+from tests.gitlab.standin.variables import of_token, repository_url
 
 TYPES = ("instance_type", "group_type", "project_type")
 RUNNER: dict[str, Any] = {
@@ -48,6 +51,26 @@ def all_runners(call: Call) -> Answer:
     return page(call, [{name: row[name] for name in IN_LISTS} for row in rows])
 
 
+@endpoint(
+    "GET",
+    "/projects/:id/runners",
+    query={**LIST, **dict.fromkeys(["type", "status", "paused", "tag_list", "scope"], str)},
+)
+def runners_of(call: Call) -> Answer:
+    """Return those that a project may use: its own, and those of all."""
+    number, wanted = find(call)["id"], call.query.get("type")
+    rows = [
+        row
+        for row in call.state.runners.values()
+        if _serves(row, number) and wanted in (None, row["runner_type"])
+    ]
+    return page(call, [{name: row[name] for name in IN_LISTS} for row in rows])
+
+
+def _serves(row: Row, project: int) -> bool:
+    return row["runner_type"] == "instance_type" or row.get("project_id") == project
+
+
 @endpoint("GET", "/runners/:id")
 def runner(call: Call) -> Answer:
     return Answer(200, {key: value for key, value in _runner(call).items() if key != "token"})
@@ -66,6 +89,9 @@ def _runner(call: Call) -> Row:
     required=("runner_type",),
 )
 def create_runner(call: Call) -> Answer:
+    kind = call.body["runner_type"]
+    if (kind == "project_type") != ("project_id" in call.body):
+        raise Refusal(400, {"error": "project_id: for project_type, and for it alone"})
     number = call.state.new_id()
     new = {"description": None, "locked": False, "paused": False, "run_untagged": True}
     row = {
@@ -75,7 +101,7 @@ def create_runner(call: Call) -> Answer:
         "tag_list": [],
         **_tags(call.body),
         "id": number,
-        "is_shared": call.body["runner_type"] == "instance_type",
+        "is_shared": kind == "instance_type",
         "online": False,
         "status": "never_contacted",
         "token": token("glrt-"),
@@ -151,6 +177,7 @@ def request_job(call: Call) -> Answer:
         fits = tags <= set(runner["tag_list"]) if tags else runner["run_untagged"]
         if runner["access_level"] == "ref_protected" and not row["protected"]:
             fits = False
+        fits = fits and _serves(runner, row["project"])
         if row["status"] == "pending" and fits and not runner["paused"]:
             row |= {"status": "running", "runner": runner["id"], "token": token("glcbt-")}
             finished(call.state, row)
@@ -160,6 +187,7 @@ def request_job(call: Call) -> Answer:
 
 def _payload(call: Call, row: Row) -> Row:
     """Return what a runner gets to run; doc/development/cicd of GitLab names the parts."""
+    own = {each["key"]: each["value"] for each in row["variables"]}
     return {
         "id": row["id"],
         "token": row["token"],
@@ -172,15 +200,15 @@ def _payload(call: Call, row: Row) -> Row:
             "project_name": row["path"].rpartition("/")[2],
         },
         "git_info": {
-            "repo_url": _with_login(f"{call.url}/{row['path']}.git", row["token"]),
+            "repo_url": repository_url(call.url, row),
             "ref": row["ref"],
             "sha": row["sha"],
             "ref_type": "branch",
             "refspecs": [f"+refs/heads/{row['ref']}:refs/remotes/origin/{row['ref']}"],
-            "depth": 20,
+            "depth": int(own.get("GIT_DEPTH", "20")),
         },
         "runner_info": {"timeout": 3600},
-        "variables": row["variables"],
+        "variables": [*row["variables"], *of_token(call.url, row)],
         # Lines of before_script come in one step with those of script.
         "steps": [
             _step("script", [*row["before_script"], *row["script"]], "on_success"),
@@ -188,16 +216,7 @@ def _payload(call: Call, row: Row) -> Row:
         ],
         "image": {"name": row["image"]},
         "services": [],
-        "artifacts": [
-            {
-                "name": kind,
-                "paths": [path] if isinstance(path, str) else path,
-                "artifact_type": kind,
-                "artifact_format": "gzip",
-                "when": "always",
-            }
-            for kind, path in row["artifacts"].get("reports", {}).items()
-        ],
+        "artifacts": _artifacts(row["artifacts"]),
         "cache": [],
         "credentials": [],
         "dependencies": [],
@@ -209,9 +228,17 @@ def _step(name: str, script: list[str], when: str) -> Row:
     return {"name": name, "script": script, "when": when, "allow_failure": when == "always"}
 
 
-def _with_login(url: str, password: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://gitlab-ci-token:{password}@{rest}"
+def _artifacts(given: Row) -> list[Row]:
+    """Return what a runner hands in after a job: an archive of `paths`, and reports one by one."""
+    found = []
+    if given.get("paths"):
+        archive = {"name": "", "artifact_type": "archive", "artifact_format": "zip"}
+        found.append({**archive, "paths": given["paths"], "when": given.get("when", "on_success")})
+    for kind, path in given.get("reports", {}).items():
+        paths = [path] if isinstance(path, str) else path
+        report = {"name": kind, "artifact_type": kind, "artifact_format": REPORTS[kind]}
+        found.append({**report, "paths": paths, "when": "always"})
+    return found
 
 
 @endpoint(
@@ -258,9 +285,12 @@ def trace(call: Call) -> Answer:
 def upload(call: Call) -> Answer:
     row = call.state.jobs[call.ids[0]]
     file = _file(call)
-    if call.query.get("artifact_type") == "dotenv":
+    kind = call.query.get("artifact_type", "archive")
+    if kind == "dotenv":
         text = gzip.decompress(file).decode()
         row["dotenv"] |= dict(line.split("=", 1) for line in text.splitlines() if line)
+    elif kind in REPORTS:
+        row.setdefault("reports", {})[kind] = file.decode()
     else:
         row["archive"] = base64.b64encode(file).decode()
     return Answer(201, {"message": "201 Created"})
@@ -290,5 +320,5 @@ def add_job(jobs: dict[str, Row], number: int, **given: Any) -> None:
     new: Row = {"name": "hello", "stage": "test", "image": "base", "tags": [], "variables": []}
     new |= {"script": ["echo hello"], "before_script": [], "after_script": [], "artifacts": {}}
     new |= {"project": 1, "path": "dap/analysis", "ref": "main", "sha": "0" * 40}
-    new |= {"protected": True, "status": "pending", "trace": "", "dotenv": {}}
+    new |= {"user": "1", "protected": True, "status": "pending", "trace": "", "dotenv": {}}
     jobs[str(number)] = {"id": number, **new, **given}

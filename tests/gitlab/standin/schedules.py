@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tests.gitlab.standin.pipelines import start, tip_of
 from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import Row
@@ -62,6 +63,17 @@ def update_schedule(call: Call) -> Answer:
 def delete_schedule(call: Call) -> Answer:
     del call.state.schedules[str(_schedule(call)["id"])]
     return Answer(204)
+
+
+@endpoint("POST", "/projects/:id/pipeline_schedules/:number/play")
+def play(call: Call) -> Answer:
+    """Start its pipeline now, as who asks: nothing here waits for the time that cron names."""
+    row, project = _schedule(call), find(call)
+    branch = row["ref"].removeprefix("refs/heads/")
+    if call.repositories is not None:
+        about = {"source": "schedule", "user": "1", "schedule": row["description"]}
+        start(call, project, branch, tip_of(call.repositories, project, branch), **about)
+    return Answer(201, {"message": "201 Created"})
 
 
 def _schedule(call: Call) -> Row:

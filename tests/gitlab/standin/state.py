@@ -67,6 +67,7 @@ class State:
     variables: dict[str, Row] = field(default_factory=dict)
     schedules: dict[str, Row] = field(default_factory=dict)
     runners: dict[str, Row] = field(default_factory=dict)
+    merge_requests: dict[str, Row] = field(default_factory=dict)
     pipelines: dict[str, Row] = field(default_factory=dict)
     jobs: dict[str, Row] = field(default_factory=dict)
     last: int = 100

@@ -15,7 +15,8 @@ ANALYSIS = "src/breast-cancer/.gitlab-ci.yml"
 
 def made(files: dict[str, str], **given: Any) -> dict[str, dict[str, Any]]:
     known = given.pop("known", {})
-    found = jobs(files.__getitem__, list(files), given.pop("changed", None), known)
+    since = given.pop("since", None)
+    found = jobs(files.__getitem__, list(files), given.pop("changed", None), known, since)
     return {row["name"]: row for row in found}
 
 
@@ -86,20 +87,35 @@ GITOPS = {"DAP_GITOPS_PLAN": "true", "DAP_GITOPS_APPLY": "true"}
 def test_what_looks_after_the_platform_and_when(
     platform: dict[str, str], known: dict[str, str], changed: list[str] | None, there: set[str]
 ) -> None:
-    found = made(platform, changed=changed, known=known)
+    builder = {"DAP_ENVIRONMENT_IMAGE_BUILDER": "image"}
+    found = made(platform, changed=changed, known={**known, **builder})
     own = {name.removeprefix("platform "): row for name, row in found.items() if "platform" in name}
     assert own.keys() == there
     # Whoever may push gets no runner that deploys.
     assert {name: row["tags"] for name, row in own.items()} == {
         name: [] if name == "plan" else ["platform"] for name in there
     }
-    # That schedule runs no analysis.
+    # That schedule runs no analysis, and builds nothing.
     assert ("breast-cancer train" in found) == ("drift" not in there)
+    assert "drift" not in there or len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("since_main", "there"),
+    [(["platform.yml", "README.md"], True), (["src/breast-cancer/README.md"], False)],
+)
+def test_a_branch_is_held_against_main_even_if_it_is_new(
+    platform: dict[str, str], since_main: list[str], there: bool
+) -> None:
+    since = {"refs/heads/main": since_main}.__getitem__
+    found = made(platform, known={**TOPIC, **GITOPS}, since=since)
+    assert ("platform plan" in found) == there
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("a: {script: x, image: y, artifacts: {reports: {junit: z}}}", "artifacts: .* no junit"),
         ("a: {script: x, image: y, retyr: 1}", "knows no retyr"),
         ("a: {script: x, image: y, stage: z}", "stage z does not exist"),
         ("a: {script: x, image: y, needs: [b]}", "needs b"),

@@ -71,6 +71,9 @@ def test_what_main_holds_is_deployed_by_a_runner_for_that_alone(made: Forge) -> 
     (runner,) = (row for name, row in runners(made).items() if name.endswith("-platform"))
     assert (runner["description"], runner["tag_list"]) == ("dap/main-platform", ["platform"])
     assert (runner["run_untagged"], runner["access_level"]) == (False, "ref_protected")
+    # Else jobs of any project's main could ask for it.
+    assert (runner["runner_type"], runner["locked"]) == ("project_type", True)
+    assert runner["project_id"] == own(made)["id"]
     # Who may bring something to main is root on every host then.
     assert (protection(made, "analysis"), protection(made, "closed")) == ({40}, {30})
     found = variables(made, "analysis")

@@ -123,6 +123,10 @@ def test_a_runner_takes_a_job_and_hands_it_back(client: Client) -> None:
     sent = client("POST", "/jobs/7/artifacts", files={"file": b"\x00zip"}, headers=job)
     assert sent.status_code == 201
     assert client("GET", "/jobs/7/artifacts", headers=job).content == b"\x00zip"
+    query = "?artifact_format=raw&artifact_type=terraform"
+    report = {"file": b'{"create": 1}'}
+    assert client("POST", f"/jobs/7/artifacts{query}", files=report, headers=job).ok
+    assert client.state.jobs["7"]["reports"] == {"terraform": '{"create": 1}'}
     done = {"token": job["JOB-TOKEN"], "state": "success", "exit_code": 0}
     assert client("PUT", "/jobs/7", json=done).status_code == 200
     assert client.state.jobs["7"]["status"] == "success"
@@ -136,6 +140,8 @@ def test_a_runner_takes_a_job_and_hands_it_back(client: Client) -> None:
         ({"tag_list": ["a"], "run_untagged": False}, {}, False),
         ({"access_level": "ref_protected"}, {"protected": False}, False),
         ({"paused": True}, {}, False),
+        ({"runner_type": "project_type", "project_id": 1}, {"project": 1}, True),
+        ({"runner_type": "project_type", "project_id": 2}, {"project": 1}, False),
     ],
 )
 def test_who_gets_which_job(

@@ -210,6 +210,22 @@ def test_apply_keeps_secrets_beside_what_others_merged_meanwhile(job: Job, tmp_p
     assert "theirs" in git(job.forge, "log", "--format=%s", "main")
 
 
+@pytest.mark.parametrize("verb", ["apply", "drift"])
+def test_a_job_that_begins_late_takes_main_as_it_is_by_then(
+    job: Job, tmp_path: Path, verb: str
+) -> None:
+    """Its own commit lacks the secrets of the one after it, and would make others."""
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "-q", job.forge, other], check=True)
+    (other / "infrastructure/secrets/vault.yml").write_text("theirs\n")
+    git(other, "commit", "--quiet", "--all", "--message=theirs")
+    git(other, "push", "--quiet", "origin", "HEAD:main")
+    job.dap(f"cat {job.vault} >>{job.calls}")
+    done = job.run(verb)
+    assert done.returncode == 0, done.stderr
+    assert set(job.calls.read_text().splitlines()[1::2]) == {"theirs"}
+
+
 def test_plan_has_main_beside_it_in_a_clone_that_knows_one_commit(job: Job) -> None:
     """As GitLab's runner makes it; no secret is asked for."""
     main = git(job.work, "rev-parse", "HEAD").strip()

@@ -14,8 +14,8 @@ def apply(context: Context) -> None:
         client = server.renew(context, server.connect(context))
         instance.apply(context, client)
         users = people.apply(context, client)
-        projects.apply(context, client, users)
-        runners.apply(context, client)
+        own = projects.apply(context, client, users)
+        runners.apply(context, client, own)
     except GitlabError as error:
         raise ContentError(f"GitLab refuses: {error}; mend what it names, then deploy again") from (
             error

@@ -37,8 +37,12 @@ CLEANUP = {
 }
 
 
-def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> None:
-    """Make the group and the projects; a project that is gone from the settings is left alone."""
+def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> Any:
+    """Make the group and the projects; a project that is gone from the settings is left alone.
+
+    Returns the platform's own repository; None in a dry run before there is one.
+    """
+    platform = None
     instance_variables(context, client)
     group = _group(context, client)
     levels = {
@@ -63,8 +67,10 @@ def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> 
             wanted |= variables.of_own_project(context)
         variables.apply(context, found.variables, wanted, f"project {project['name']}")
         if own:
+            platform = found
             gitops.apply(context, found)
     repositories.unclaimed(context)
+    return platform
 
 
 def instance_variables(context: Context, client: gitlab.Gitlab) -> None:

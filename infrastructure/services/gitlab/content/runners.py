@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gitlab
 from dap.content import Context
 from gitlab.exceptions import GitlabAuthenticationError, GitlabHttpError
 
-KIND = "instance_type"
+FOR_ALL, FOR_ONE = "instance_type", "project_type"
 FORBIDDEN = 403
 
 
-def apply(context: Context, client: gitlab.Gitlab) -> None:
+def apply(context: Context, client: gitlab.Gitlab, own: Any) -> None:
     """Make the runners with a token that is kept at once; remove those that nobody asks for.
 
     A token that GitLab does not take is replaced. Runners whose description does not begin with
-    the platform's name were made by others and stay.
+    the platform's name were made by others and stay. `own` is the platform's repository, which has
+    runners that no other project gets; None: it is not there yet.
     """
+    asked = context.resources("runner")
+    everywhere = [resource for resource in asked if not resource.get("own")]
+    found = client.runners_all.list(iterator=True, type=FOR_ALL)
+    _those(context, client, found, everywhere, {"runner_type": FOR_ALL})
+    if own is not None:
+        apart = [resource for resource in asked if resource.get("own")]
+        found = own.runners.list(iterator=True, type=FOR_ONE)
+        _those(context, client, found, apart, {"runner_type": FOR_ONE, "project_id": own.id})
+
+
+def _those(
+    context: Context,
+    client: gitlab.Gitlab,
+    there: Iterable[Any],
+    asked: Sequence[Mapping[str, Any]],
+    place: Mapping[str, Any],
+) -> None:
+    """Make exactly the runners of one place that are `asked` for."""
     prefix = f"{context.settings['name']}/"
     found: dict[str, list[int]] = {}
-    for runner in client.runners_all.list(iterator=True, type=KIND):
+    for runner in there:
         if (runner.description or "").startswith(prefix):
             found.setdefault(runner.description, []).append(runner.id)
-    for resource in context.resources("runner"):
+    for resource in asked:
         description = f"{prefix}{resource['name']}"
-        _runner(context, client, description, found.pop(description, []), resource)
+        _runner(context, client, description, found.pop(description, []), resource, place)
     for description, left in sorted(found.items()):
         for number in left:
             _remove(context, client, description, number)
@@ -38,13 +57,15 @@ def _runner(
     description: str,
     found: list[int],
     resource: Mapping[str, Any],
+    place: Mapping[str, Any],
 ) -> None:
     wanted = {
         "tag_list": sorted(resource["tags"]),
         "run_untagged": resource["untagged"],
         "access_level": "ref_protected" if resource.get("protected") else "not_protected",
         "maximum_timeout": resource["timeout"],
-        "locked": False,
+        # Else who maintains another project, too, can enable it there.
+        "locked": bool(resource.get("own")),
         "paused": False,
     }
     token = context.kept(resource["secret"])
@@ -57,7 +78,7 @@ def _runner(
         if not context.check:
             made: Any = client.http_post(
                 "/user/runners",
-                post_data={"runner_type": KIND, "description": description, **wanted},
+                post_data={**place, "description": description, **wanted},
             )
             context.keep(resource["secret"], made["token"])
         context.step(f"runner {description}", True)

@@ -52,7 +52,7 @@ def test_runners_are_online(platform: Deployed, api: Any) -> None:
         for resource in folder.options.resources
         if resource.kind == "runner"
     }
-    answer = api.ask("GET", "/runners/all", params={"type": "instance_type", "per_page": 100})
+    answer = api.ask("GET", "/runners/all", params={"per_page": 100})
     found = {each["description"]: each["status"] for each in answer.json()}
     problems = [
         f"{name} is {found.get(name, 'not there')}"
