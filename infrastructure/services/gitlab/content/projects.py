@@ -11,6 +11,7 @@ from gitlab.const import AccessLevel
 from gitlab.exceptions import GitlabGetError
 
 from . import gitops, repositories, variables
+from .images import Images
 
 NOT_FOUND = 404
 PROTECTED = "main"
@@ -39,7 +40,10 @@ CLEANUP = {
 
 def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> None:
     """Make the group and the projects; a project that is gone from the settings is left alone."""
-    instance_variables(context, client)
+    images = Images(context)
+    environments = images.environments()
+    everywhere = variables.of_platform(context, environments)
+    variables.apply(context, client.variables, everywhere, "all projects")
     group = _group(context, client)
     levels = {
         user["name"]: AccessLevel.MAINTAINER if user.get("admin") else AccessLevel.DEVELOPER
@@ -60,17 +64,11 @@ def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> 
         _protection(context, found, DEPLOYED if deployed else PROTECTION)
         wanted = variables.of_project(context, project["name"])
         if own:
-            wanted |= variables.of_own_project(context)
+            wanted |= variables.of_own_project(context, images.registry, environments)
         variables.apply(context, found.variables, wanted, f"project {project['name']}")
         if own:
             gitops.apply(context, found)
     repositories.unclaimed(context)
-
-
-def instance_variables(context: Context, client: gitlab.Gitlab) -> None:
-    """Make the variables that jobs of all projects have."""
-    wanted = variables.of_platform(context)
-    variables.apply(context, client.variables, wanted, "all projects")
 
 
 def _group(context: Context, client: gitlab.Gitlab) -> Any:
