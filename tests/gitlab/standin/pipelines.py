@@ -1,4 +1,4 @@
-"""Pipelines: made by pushes, their jobs one after the other, and what the API tells of them."""
+"""Pipelines: of pushes and of the API, their jobs in their order, what the API tells of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.gitlab.standin import ci
 from tests.gitlab.standin.internal import NONE, find_project
 from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.repositories import Repositories
-from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
+from tests.gitlab.standin.routes import LIST, ROWS, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import Row, State
 
 FILE = ".gitlab-ci.yml"
@@ -43,48 +43,106 @@ def pushed(call: Call, project: Row, who: str, change: str) -> list[str]:
     """Make the pipeline of a push, if its commit asks for one; return what who pushed is told."""
     before, commit, ref = change.split()[:3]
     branch = ref.removeprefix("refs/heads/")
-    repositories = call.repositories
-    if repositories is None or commit == NONE or branch == ref:
+    if call.repositories is None or commit == NONE or branch == ref:
         return []
-    files = _files(repositories, project, commit)
-    if FILE not in files:
+    if FILE not in _files(call.repositories, project, commit):
         return []
+    changed = None if before == NONE else _changed(call.repositories, project, before, commit)
+    row = _row(call, project, (branch, commit, "push"))
+    try:
+        jobs = _make(call, project, row, who, changed)
+    except ci.CiError as error:
+        call.state.pipelines[str(row["id"])] = row
+        row |= {"status": "failed", "yaml_errors": str(error)}
+        return [f"{row['web_url']}: {error}"]
+    return [f"View pipeline: {row['web_url']}"] if jobs else []
+
+
+@endpoint("POST", "/projects/:id/pipeline", body={"ref": str, "variables": ROWS}, required=("ref",))
+def create_pipeline(call: Call) -> Answer:
+    """Make a pipeline of a branch, with variables that go before all others."""
+    project, branch = find(call), call.body["ref"]
+    try:
+        if call.repositories is None:
+            raise Refusal(400, {"message": {"base": ["Reference not found"]}})
+        ref = f"refs/heads/{branch}"
+        commit = _git(call.repositories, project, "rev-parse", "--verify", ref).strip()
+    except subprocess.CalledProcessError:
+        raise Refusal(400, {"message": {"base": ["Reference not found"]}}) from None
+    if FILE not in _files(call.repositories, project, commit):
+        raise Refusal(400, {"message": {"base": ["Missing CI config file"]}})
+    given = []
+    for each in call.body.get("variables", []):
+        if each.keys() - {"key", "value", "variable_type"} or "key" not in each:
+            raise Refusal(400, {"error": "variables: key, value or variable_type"})
+        is_file = each.get("variable_type", "env_var") == "file"
+        given.append(_variable(each["key"], each.get("value", ""), file=is_file, public=False))
+    row = _row(call, project, (branch, commit, "api"))
+    try:
+        jobs = _make(call, project, row, "user-1", None, given)
+    except ci.CiError as error:
+        raise Refusal(400, {"message": {"base": [str(error)]}}) from error
+    if not jobs:
+        raise Refusal(
+            400, {"message": {"base": ["Pipeline will not run for the selected trigger"]}}
+        )
+    return Answer(201, row)
+
+
+def _row(call: Call, project: Row, of: tuple[str, str, str]) -> Row:
+    """Return a pipeline of a branch, a commit and a source."""
     number = call.state.new_id()
-    row = {
+    return {
         "id": number,
         "project_id": project["id"],
-        "ref": branch,
-        "sha": commit,
-        "source": "push",
+        "ref": of[0],
+        "sha": of[1],
+        "source": of[2],
         "status": "created",
         "web_url": f"{call.url}/{project['path_with_namespace']}/-/pipelines/{number}",
         "yaml_errors": None,
     }
-    changed = None if before == NONE else _changed(repositories, project, before, commit)
-    variables = _variables(call.state, project, row)
-    variables += _predefined(call, project, row, who)
-    known = {each["key"]: each["value"] for each in variables}
-    call.state.pipelines[str(number)] = row
-    try:
-        jobs = ci.jobs(
-            lambda path: _show(repositories, project, f"{commit}:{path}"), files, changed, known
-        )
-    except ci.CiError as error:
-        row |= {"status": "failed", "yaml_errors": str(error)}
-        return [f"{row['web_url']}: {error}"]
-    if not jobs:
-        del call.state.pipelines[str(number)]
-        return []
-    for each in jobs:
-        _add(call.state, project, row, each, variables)
-    advance(call.state, row)
-    return [f"View pipeline: {row['web_url']}"]
 
 
-def _add(state: State, project: Row, pipeline: Row, job: Row, variables: list[Row]) -> None:
+def _make(
+    call: Call,
+    project: Row,
+    row: Row,
+    who: str,
+    changed: list[str] | None,
+    given: list[Row] | None = None,
+) -> list[Row]:
+    """Keep a pipeline and its jobs, if it has any; return them. Raises CiError."""
+    repositories = call.repositories
+    assert repositories is not None
+    below = _predefined(call, project, row, who)
+    above = [*_variables(call.state, project, row), *(given or [])]
+    known = {each["key"]: each["value"] for each in (*below, *above)}
+    jobs = ci.jobs(
+        lambda path: _show(repositories, project, f"{row['sha']}:{path}"),
+        _files(repositories, project, row["sha"]),
+        changed,
+        known,
+    )
+    if jobs:
+        call.state.pipelines[str(row["id"])] = row
+        for each in jobs:
+            _add(call.state, project, row, each, (below, above))
+        advance(call.state, row)
+    return jobs
+
+
+def _add(
+    state: State, project: Row, pipeline: Row, job: Row, around: tuple[list[Row], list[Row]]
+) -> None:
+    """Keep a job. Of variables with one name the last counts: predefined ones, those of the
+    configuration, of jobs before, of the instance and the project, of the pipeline.
+    """
+    below, above = around
     number = state.new_id()
     own = [_variable(key, value) for key, value in job["variables"].items()]
     of_job = {"CI_JOB_ID": number, "CI_JOB_NAME": job["name"], "CI_JOB_STAGE": job["stage"]}
+    lowest = [*below, *(_variable(k, str(v)) for k, v in of_job.items()), *own]
     state.jobs[str(number)] = {
         **job,
         "id": number,
@@ -96,7 +154,8 @@ def _add(state: State, project: Row, pipeline: Row, job: Row, variables: list[Ro
         "status": "created",
         "trace": "",
         "protected": f"{project['id']}/{pipeline['ref']}" in state.branches,
-        "variables": [*variables, *own, *(_variable(k, str(v)) for k, v in of_job.items())],
+        "variables": [*lowest, *above],
+        "lowest": len(lowest),
         "dotenv": {},
     }
 
@@ -164,7 +223,9 @@ def advance(state: State, pipeline: Row) -> None:
         if states <= {"success"}:
             row["status"] = "pending"
             made = [by_name[need]["dotenv"] for need in row["needs"]]
-            row["variables"] += [_variable(k, v) for each in made for k, v in each.items()]
+            place = row["lowest"]
+            found = [_variable(k, v) for each in made for k, v in each.items()]
+            row["variables"][place:place] = found
         elif states & {"failed", "skipped", "canceled"}:
             row["status"] = "skipped"
     states = {row["status"] for row in jobs}
@@ -258,6 +319,8 @@ def jobs_of(call: Call) -> Answer:
 
 def _shown(call: Call, row: Row) -> Row:
     shown: dict[str, Any] = {key: row[key] for key in ("id", "name", "stage", "status", "ref")}
+    if row["status"] == "failed":
+        shown["failure_reason"] = row.get("failure_reason", "unknown_failure")
     return {**shown, "web_url": f"{call.url}/{row['path']}/-/jobs/{row['id']}"}
 
 

@@ -231,6 +231,8 @@ def _with_login(url: str, password: str) -> str:
 def update_job(call: Call) -> Answer:
     row = call.state.jobs[call.ids[0]]
     row["status"] = call.body["state"]
+    if "failure_reason" in call.body:
+        row["failure_reason"] = call.body["failure_reason"]
     finished(call.state, row)
     return Answer(200, None, {"Job-Status": row["status"]})
 

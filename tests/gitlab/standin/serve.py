@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from tests.gitlab.standin import (  # noqa: F401  they register
     accounts,
+    commits,
     pipelines,
     projects,
     runners,
