@@ -22,6 +22,7 @@ from dap.reproduce.model import Ended, Found, Order, Platform
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 TOKEN, ROUTE = "gitlab/token", "git"
+AGENT = "dap-reproduce"
 FILE = ".gitlab-ci.yml"
 BRANCHES = ("dap.reproduce/", "dap.verify/")
 MAIN = "refs/heads/main"
@@ -62,7 +63,8 @@ class GitLab:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = str(platform.authority)
-        self._session.headers["PRIVATE-TOKEN"] = platform.secret(TOKEN)
+        token = platform.secret(TOKEN)
+        self._session.headers.update({"PRIVATE-TOKEN": token, "User-Agent": AGENT})
 
     def look(self, project: str, commit: str, image: str) -> Found:
         """Return a branch or tag that holds the commit; where jobs run, nobody looks for images."""

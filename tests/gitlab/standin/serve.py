@@ -31,6 +31,7 @@ from tests.gitlab.standin.state import State
 # GitLab's proxy answers so while what stands behind it starts.
 STARTING = b"<html><body><h1>502</h1>GitLab is not responding</body></html>"
 SIGN_IN = b"<html><title>Sign in - GitLab</title></html>"
+RECORDED = ("python-gitlab/", "dap-reproduce")
 SECRET = ("password", "token", "value")
 KNOWN = (
     *("PRIVATE-TOKEN", "JOB-TOKEN", "Gitlab-Shell-Secret", "Authorization", "Content-Range"),
@@ -74,8 +75,8 @@ class Standin:
         try:
             endpoint, ids = find(method, url.path)
             body = {} if endpoint.raw else _json(raw)
-            # Of content alone: people, runners and `make verify` ask for other things.
-            if headers.get("User-Agent", "").startswith("python-gitlab/"):
+            # Of content and `make reproduce`; people, runners, `make verify` ask for other things.
+            if headers.get("User-Agent", "").startswith(RECORDED):
                 self._record(method, url.path, query, body)
             self._admit(endpoint, ids, headers, body)
             check(endpoint, query, body)

@@ -15,6 +15,7 @@ from dap.errors import DapError
 from dap.reproduce.model import Ended, Order, Platform
 
 from tests.gitlab.forge import Forge
+from tests.gitlab.recorded import AGAIN, kinds, listed
 from tests.paths import ROOT
 from tests.unit.gitlab.test_move import git
 
@@ -295,3 +296,15 @@ def test_a_run_is_reproduced_once_at_a_time(project: Project, example: str) -> N
         raise KeyboardInterrupt
 
     interrupted(project, example, second)
+
+
+def test_its_requests_are_listed(project: Project, runner: Runner, example: str) -> None:
+    """tests/gitlab/requests-reproduce.txt has each kind once, to hold against GitLab's own API."""
+    project.forge.requests.write_text("")
+    interrupted(project, example, end)
+    runner.ends = {"state": "failed"}
+    assert project.again(example, "breast-cancer train").status == "failed"
+    found = kinds(project.forge.requests.read_text().splitlines())
+    new = "\n".join(line for kind, line in sorted(found.items()) if kind not in listed(AGAIN))
+    assert not new, f"add to {AGAIN}:\n{new}"
+    assert not listed(AGAIN) - found.keys(), f"take out of {AGAIN}"
