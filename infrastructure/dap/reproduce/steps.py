@@ -98,7 +98,7 @@ def reproduce(
         )
         ended = jobs.again(order, say)
         _ran(ended, made_by.image, made_by.environment)
-        again = _again(runs, run, made_by, str(ended.number))
+        again = made_again(runs, run, made_by, ended)
         if again.tags.get(REPRODUCES) != run.id:
             runs.tag(again.id, REPRODUCES, run.id)
         metrics = compare(_histories(runs, run), _histories(runs, again), asked.tolerance)
@@ -229,17 +229,27 @@ def _ran(ended: Ended, image: str, environment: str) -> None:
         raise DapError(what, f"the job must say image: ${image_variable(environment)}")
 
 
-def _again(runs: Runs, run: Run, made_by: Origin, pipeline: str) -> Run:
-    """The run of a pipeline that stands where the old one stood: the n-th that its job made."""
+def made_again(runs: Runs, run: Run, made_by: Origin, pipeline: Ended) -> Run:
+    """Return the run of a pipeline that stands where the old one stood: the n-th of its job.
 
-    def of_job(number: str) -> list[Run]:
-        found = runs.tagged(run.experiment, "pipeline_id", number)
-        return [each for each in found if each.tags.get("job", made_by.job) == made_by.job]
+    Raises:
+        DapError: it made less.
+    """
 
-    place = [each.id for each in of_job(made_by.pipeline_id)].index(run.id)
-    made = of_job(pipeline)
+    def of_job(number: str, url: str) -> list[Run]:
+        # Another forge counted its pipelines from one, too.
+        return [
+            each
+            for each in runs.tagged(run.experiment, "pipeline_id", number)
+            if each.tags.get("job", made_by.job) == made_by.job
+            and each.tags.get("pipeline_url", url) == url
+        ]
+
+    url = run.tags.get("pipeline_url", "")
+    place = [each.id for each in of_job(made_by.pipeline_id, url)].index(run.id)
+    made = of_job(str(pipeline.number), pipeline.url)
     if place >= len(made):
-        what = f"pipeline #{pipeline} made {len(made)} runs in the experiment"
+        what = f"pipeline #{pipeline.number} made {len(made)} runs in the experiment"
         raise DapError(f"{what}; the run was number {place + 1} of its job's")
     return made[place]
 
