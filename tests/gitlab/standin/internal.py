@@ -72,8 +72,11 @@ def _level(state: State, who: str, project: Row) -> int:
     kind, _, number = who.partition("-")
     if kind == "job":
         job = state.jobs.get(number)
-        running = job is not None and job["status"] == "running"
-        return REPORTER if job and running and job["project"] == project["id"] else 0
+        if job is None or job["status"] != "running" or job["project"] != project["id"]:
+            return 0
+        # It may what the one may who started the pipeline, where the project lets jobs push.
+        allowed = project["ci_push_repository_for_job_token_allowed"]
+        return _level(state, job["user"], project) if allowed else REPORTER
     account = state.users.get(number)
     if account is None or not _is_active(state, account["id"]):
         return 0

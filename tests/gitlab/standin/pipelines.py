@@ -33,7 +33,9 @@ def post_receive(call: Call) -> Answer:
         if new != NONE and ref.startswith("refs/heads/"):
             row["empty_repo"] = False
             row["default_branch"] = row["default_branch"] or ref.removeprefix("refs/heads/")
-    skipped = "ci.skip" in call.body.get("options", [])
+    # What a job pushes starts none.
+    by_job = call.body["who"].startswith("job-")
+    skipped = by_job or "ci.skip" in call.body.get("options", [])
     given = [] if skipped else call.body["changes"]
     messages = [line for each in given for line in pushed(call, row, call.body["who"], each)]
     return Answer(200, {"messages": messages})
@@ -127,7 +129,7 @@ def _make(
     if jobs:
         call.state.pipelines[str(row["id"])] = row
         for each in jobs:
-            _add(call.state, project, row, each, (below, above))
+            _add(call.state, project, row, {**each, "user": who}, (below, above))
         advance(call.state, row)
     return jobs
 
@@ -198,6 +200,7 @@ def _predefined(call: Call, project: Row, pipeline: Row, who: str) -> list[Row]:
         "CI_COMMIT_BRANCH": pipeline["ref"],
         "CI_COMMIT_REF_NAME": pipeline["ref"],
         "CI_COMMIT_SHA": pipeline["sha"],
+        "CI_COMMIT_SHORT_SHA": pipeline["sha"][:8],
         "CI_DEFAULT_BRANCH": project["default_branch"] or "main",
         "CI_PIPELINE_ID": pipeline["id"],
         "CI_PIPELINE_SOURCE": pipeline["source"],

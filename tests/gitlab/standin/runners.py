@@ -160,6 +160,9 @@ def request_job(call: Call) -> Answer:
 
 def _payload(call: Call, row: Row) -> Row:
     """Return what a runner gets to run; doc/development/cicd of GitLab names the parts."""
+    repository = _with_login(f"{call.url}/{row['path']}.git", row["token"])
+    flags = {"public": False, "masked": False, "file": False, "raw": True}
+    address = {"key": "CI_REPOSITORY_URL", "value": repository, **flags}
     return {
         "id": row["id"],
         "token": row["token"],
@@ -172,7 +175,7 @@ def _payload(call: Call, row: Row) -> Row:
             "project_name": row["path"].rpartition("/")[2],
         },
         "git_info": {
-            "repo_url": _with_login(f"{call.url}/{row['path']}.git", row["token"]),
+            "repo_url": repository,
             "ref": row["ref"],
             "sha": row["sha"],
             "ref_type": "branch",
@@ -180,7 +183,7 @@ def _payload(call: Call, row: Row) -> Row:
             "depth": 20,
         },
         "runner_info": {"timeout": 3600},
-        "variables": row["variables"],
+        "variables": [address, *row["variables"]],
         # Lines of before_script come in one step with those of script.
         "steps": [
             _step("script", [*row["before_script"], *row["script"]], "on_success"),
@@ -291,6 +294,6 @@ def add_job(jobs: dict[str, Row], number: int, **given: Any) -> None:
     """Have a job wait for a runner; what is not given is a job that says hello."""
     new: Row = {"name": "hello", "stage": "test", "image": "base", "tags": [], "variables": []}
     new |= {"script": ["echo hello"], "before_script": [], "after_script": [], "artifacts": {}}
-    new |= {"project": 1, "path": "dap/analysis", "ref": "main", "sha": "0" * 40}
+    new |= {"user": "user-1", "project": 1, "path": "dap/analysis", "ref": "main", "sha": "0" * 40}
     new |= {"protected": True, "status": "pending", "trace": "", "dotenv": {}}
     jobs[str(number)] = {"id": number, **new, **given}

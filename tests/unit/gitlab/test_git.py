@@ -11,6 +11,7 @@ import pytest
 
 from demo.project import run
 from tests.gitlab.standin.repositories import Repositories
+from tests.gitlab.standin.runners import add_job
 from tests.gitlab.standin.serve import Server, Standin
 from tests.gitlab.standin.state import State
 from tests.unit.gitlab.test_standin import TOKEN, Client
@@ -85,3 +86,18 @@ def test_root_pushes_with_a_token_and_who_is_blocked_does_not(
     member(client, 40)
     client("POST", f"/users/{ada(client)}/block")
     assert "not found" in pushed(client, tmp_path / "two", "ada", "long-enough")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "level", "pushes"), [(False, 40, False), (True, 30, True), (True, 20, False)]
+)
+def test_a_job_pushes_as_who_started_it_where_the_project_lets_it(
+    client: Client, tmp_path: Path, allowed: bool, level: int, pushes: bool
+) -> None:
+    member(client, level)
+    given = {"ci_push_repository_for_job_token_allowed": allowed}
+    project = client("PUT", "/projects/dap%2Fanalysis", json=given).json()["id"]
+    running = {"status": "running", "token": "glcbt-1", "user": f"user-{ada(client)}"}
+    add_job(client.state.jobs, 7, project=project, **running)
+    said = pushed(client, tmp_path / "clone", "gitlab-ci-token", "glcbt-1")
+    assert (said == "") == pushes, said
