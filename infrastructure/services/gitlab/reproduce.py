@@ -2,8 +2,9 @@
 
 GitLab makes pipelines of branches, all jobs of the configuration that lies there. So a branch gets
 the commit, and on top of it a configuration with that one job, as the commit's own has it. The job
-begins by going back to the commit. The branch is protected, so that the job has the credentials of
-its project, and nobody's else; it is gone afterwards.
+begins by going back to the commit. The branch is protected as the one is that holds the commit, so
+that the job has the credentials that its pipelines have, and an account of the project alone starts
+it: a job may do what the one may who started it. Both are gone afterwards.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +28,8 @@ AGENT = "dap-reproduce"
 FILE = ".gitlab-ci.yml"
 BRANCHES = ("dap.reproduce/", "dap.verify/")
 MAIN = "refs/heads/main"
-MAINTAINER = 40
+DEVELOPER, MAINTAINER = 30, 40
+LIFETIME = timedelta(days=2)
 GONE = 404
 FINAL = {"success", "failed", "canceled", "skipped"}
 # What a configuration says for all its jobs; other keys are jobs.
@@ -87,7 +90,7 @@ class GitLab:
             DapError: GitLab refuses, the commit has no such job, or that runs in another image.
         """
         configuration = alone(self._configuration(order), order)
-        with self._branch(order) as branch:
+        with self._branch(order) as (branch, token):
             project = self.path(order.project)
             content = yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True)
             action = {"action": "update", "file_path": FILE, "content": content}
@@ -103,7 +106,8 @@ class GitLab:
             variables = {**order.variables, "GIT_DEPTH": "0"}
             given = [{"key": key, "value": value} for key, value in variables.items()]
             asked = {"ref": branch, "variables": given}
-            pipeline = self.ask("POST", f"{project}/pipeline", json=asked).json()
+            login = {"PRIVATE-TOKEN": token}
+            pipeline = self.ask("POST", f"{project}/pipeline", json=asked, headers=login).json()
             say(f"pipeline #{pipeline['id']}: {pipeline['web_url']}")
             return self._followed(f"{project}/pipelines/{pipeline['id']}", order, say)
 
@@ -141,23 +145,41 @@ class GitLab:
         return merged
 
     @contextmanager
-    def _branch(self, order: Order) -> Iterator[str]:
-        """Give the name of a branch that is protected; nothing of it is left."""
+    def _branch(self, order: Order) -> Iterator[tuple[str, str]]:
+        """Give the name of a branch, and the token of who may push to it; nothing of it is left."""
         project, branch = self.path(order.project), f"{BRANCHES[0]}{order.run}"
         for pipeline in self._pipelines(project, branch):
             if pipeline["status"] not in FINAL:
                 what = f"run {order.run} is being reproduced: {pipeline['web_url']}"
                 raise DapError(what, "wait for that pipeline, or cancel it")
         self._forget(project, branch)
-        rule = {"name": branch, "push_access_level": MAINTAINER, "merge_access_level": MAINTAINER}
-        self.ask("POST", f"{project}/protected_branches", json=rule)
         try:
-            yield branch
+            level = self._protect(project, branch, order.ref)
+            account = {
+                "name": branch,
+                "scopes": ["api"],
+                "access_level": level,
+                "expires_at": (datetime.now(UTC).date() + LIFETIME).isoformat(),
+            }
+            made = self.ask("POST", f"{project}/access_tokens", json=account).json()
+            yield branch, made["token"]
         finally:
             for pipeline in self._pipelines(project, branch):
                 if pipeline["status"] not in FINAL:
                     self.ask("POST", f"{project}/pipelines/{pipeline['id']}/cancel")
             self._forget(project, branch)
+
+    def _protect(self, project: str, branch: str, like: str) -> int:
+        """Protect a branch like the one of a ref, if that is; return who may push there."""
+        holder = quote(like.removeprefix("refs/heads/"), safe="")
+        answer = self.ask("GET", f"{project}/protected_branches/{holder}", gone=True)
+        if not answer.ok:
+            return DEVELOPER
+        levels = [each["access_level"] for each in answer.json()["push_access_levels"]]
+        level = DEVELOPER if levels == [DEVELOPER] else MAINTAINER
+        rule = {"name": branch, "push_access_level": level, "merge_access_level": level}
+        self.ask("POST", f"{project}/protected_branches", json=rule)
+        return level
 
     def _pipelines(self, project: str, branch: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]]
@@ -165,6 +187,10 @@ class GitLab:
         return found
 
     def _forget(self, project: str, branch: str) -> None:
+        asked = {"search": branch, "state": "active"}
+        for token in self.ask("GET", f"{project}/access_tokens", params=asked).json():
+            if token["name"] == branch:
+                self.ask("DELETE", f"{project}/access_tokens/{token['id']}")
         name = quote(branch, safe="")
         self.ask("DELETE", f"{project}/protected_branches/{name}", gone=True)
         self.ask("DELETE", f"{project}/repository/branches/{name}", gone=True)

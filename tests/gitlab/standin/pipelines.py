@@ -60,10 +60,17 @@ def pushed(call: Call, project: Row, who: str, change: str) -> list[str]:
     return [f"View pipeline: {row['web_url']}"] if jobs else []
 
 
-@endpoint("POST", "/projects/:id/pipeline", body={"ref": str, "variables": ROWS}, required=("ref",))
+@endpoint(
+    "POST",
+    "/projects/:id/pipeline",
+    auth="project",
+    body={"ref": str, "variables": ROWS},
+    required=("ref",),
+)
 def create_pipeline(call: Call) -> Answer:
     """Make a pipeline of a branch, with variables that go before all others."""
     project, branch = find(call), call.body["ref"]
+    who = _who(call, project, branch)
     try:
         if call.repositories is None:
             raise Refusal(400, {"message": {"base": ["Reference not found"]}})
@@ -81,7 +88,7 @@ def create_pipeline(call: Call) -> Answer:
         given.append(_variable(each["key"], each.get("value", ""), file=is_file, public=False))
     row = _row(call, project, (branch, commit, "api"))
     try:
-        jobs = _make(call, project, row, "user-1", None, given)
+        jobs = _make(call, project, row, who, None, given)
     except ci.CiError as error:
         raise Refusal(400, {"message": {"base": [str(error)]}}) from error
     if not jobs:
@@ -89,6 +96,21 @@ def create_pipeline(call: Call) -> Answer:
             400, {"message": {"base": ["Pipeline will not run for the selected trigger"]}}
         )
     return Answer(201, row)
+
+
+def _who(call: Call, project: Row, branch: str) -> str:
+    """Return whose token asks for a pipeline of a branch, if they may push there."""
+    mine = call.state.project_tokens.get(call.headers.get("PRIVATE-TOKEN", ""))
+    if mine is None:
+        return "user-1"
+    rule = call.state.branches.get(f"{project['id']}/{branch}")
+    least = int(rule["push_access_levels"][0]["access_level"] or 61) if rule else 30
+    if mine["project"] != project["id"]:
+        raise Refusal(404, {"message": "404 Project Not Found"})
+    if mine["access_level"] < least:
+        text = f"You do not have sufficient permission to run a pipeline on '{branch}'."
+        raise Refusal(400, {"message": {"base": [text]}})
+    return f"user-{mine['user_id']}"
 
 
 def _row(call: Call, project: Row, of: tuple[str, str, str]) -> Row:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from tests.gitlab.standin.repositories import Repositories
 from tests.gitlab.standin.state import State
 
-Auth = Literal["admin", "job", "shell", "nobody"]
+Auth = Literal["admin", "project", "job", "shell", "nobody"]
 # Of a parameter that is a list of objects.
 ROWS = list[dict[str, Any]]
 LIST = {"page": str, "per_page": str, "order_by": str, "sort": str, "pagination": str}

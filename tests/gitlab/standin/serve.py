@@ -22,6 +22,7 @@ from tests.gitlab.standin import (  # noqa: F401  they register
     projects,
     runners,
     schedules,
+    tokens,
 )
 from tests.gitlab.standin.internal import admit, log_in
 from tests.gitlab.standin.repositories import GIT_PATH, Repositories
@@ -145,7 +146,11 @@ class Standin:
     def _admit(
         self, endpoint: Endpoint, ids: list[str], headers: dict[str, str], body: dict[str, Any]
     ) -> None:
-        if endpoint.auth == "admin" and not self.state.is_good(headers.get("PRIVATE-TOKEN", "")):
+        shown = headers.get("PRIVATE-TOKEN", "")
+        known = self.state.is_good(shown) or (
+            endpoint.auth == "project" and shown in self.state.project_tokens
+        )
+        if endpoint.auth in ("admin", "project") and not known:
             raise Refusal(401, {"message": "401 Unauthorized"})
         if endpoint.auth == "shell":
             given = headers.get("Gitlab-Shell-Secret", "")

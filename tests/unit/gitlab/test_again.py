@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,7 +107,8 @@ class Project:
     def left(self) -> list[Any]:
         """What a reproduction must leave as it is."""
         state = self.forge.state
-        return [git(self.repository, "for-each-ref", "refs/heads"), state["branches"]]
+        tables = ("branches", "members", "project_tokens", "users")
+        return [git(self.repository, "for-each-ref", "refs/heads"), *(state[t] for t in tables)]
 
 
 @pytest.fixture
@@ -148,6 +150,8 @@ def test_one_job_runs_with_what_it_is_given(project: Project, runner: Runner, ex
     assert given["CI_PIPELINE_ID"] == str(ended.number)
     # Of its project, as in every pipeline of a protected branch, and of no other.
     assert given["DAP_PROJECT_PASSWORD"] == project.forge.vault.values["projects/analysis/password"]
+    # A job may do what the one may who started it: that is nobody who is root.
+    assert given["GITLAB_USER_LOGIN"].startswith("project_")
     text = str(job)
     closed = project.forge.vault.values["projects/closed/password"]
     assert closed not in text
@@ -187,6 +191,35 @@ def test_it_begins_at_its_commit(
     said = subprocess.run(script, cwd=place, check=True, capture_output=True, text=True).stdout
     assert said.split() == [example, str(place / "src/breast-cancer"), example]
     assert git(place, "status", "--porcelain") == ""
+
+
+def test_the_branch_is_as_open_as_the_one_that_holds_the_commit(
+    project: Project, runner: Runner, example: str
+) -> None:
+    """Who may not push to main, may not push to it; what main's jobs are not given, it is not."""
+    path = project.jobs.path("analysis")
+    requests = project.forge.requests
+
+    def levels() -> list[int]:
+        lines = requests.read_text().splitlines()
+        made = [line for line in lines if "/protected_branches {} {" in line]
+        return [json.loads(line.split(" {} ")[1])["push_access_level"] for line in made]
+
+    requests.write_text("")
+    assert project.again(example, "breast-cancer train").status == "success"
+    assert levels() == [30]
+    project.jobs.ask("DELETE", f"{path}/protected_branches/main")
+    rule = {"name": "main", "push_access_level": 40}
+    project.jobs.ask("POST", f"{path}/protected_branches", json=rule)
+    requests.write_text("")
+    assert project.again(example, "breast-cancer train").status == "success"
+    assert levels() == [40]
+    assert "DAP_PROJECT_PASSWORD" in runner.variables()
+    requests.write_text("")
+    other = project.commit({"other": "branch"}, "topic/one")
+    assert project.again(other, "breast-cancer train").status == "success"
+    assert levels() == []
+    assert "DAP_PROJECT_PASSWORD" not in runner.variables()
 
 
 def test_how_it_failed_is_told(project: Project, runner: Runner, example: str) -> None:
