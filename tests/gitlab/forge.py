@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,46 @@ RUN_S = 120
 def catalogue() -> Catalogue:
     """Read the catalogue that is shipped, once."""
     return read_catalogue(ROOT)
+
+
+class Registry(ThreadingHTTPServer):
+    """The platform's registry: it has every image, but for those that are `absent`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Manifests)
+        self.port: int = self.server_address[1]
+        self.absent: set[str] = set()
+        self.asked: list[str] = []
+
+
+class _Manifests(BaseHTTPRequestHandler):
+    server: Registry
+
+    def do_HEAD(self) -> None:
+        self.server.asked.append(self.path)
+        name = self.path.removeprefix("/v2/").partition("/manifests/")[0]
+        known = self.headers.get("Authorization", "").startswith("Basic ")
+        self.send_response(404 if name in self.server.absent else 200 if known else 401)
+        self.send_header("Docker-Content-Digest", digest(self.path))
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class names it
+        """Say nothing."""
+
+
+def digest(path: str) -> str:
+    """Return what the registry calls the image of /v2/NAME/manifests/TAG."""
+    return f"sha256:{hashlib.sha256(path.encode()).hexdigest()}"
+
+
+@cache
+def registry() -> Registry:
+    """Serve a registry, once for all tests."""
+    made = Registry()
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    return made
 
 
 @dataclass
@@ -159,9 +202,10 @@ class Forge:
                 target.write_bytes(raw)
         plan = json.loads(files["content/plan.json"])
         plan["folders"] = {name: plan["folders"][name] for name in OURS}
+        ports = {"git": self.port, "registry": registry().port}
         for route in plan["routes"]:
-            if route["name"] == "git":
-                route |= {"service": "127.0.0.1", "port": self.port}
+            if route["name"] in ports:
+                route |= {"service": "127.0.0.1", "port": ports[route["name"]]}
         (content / "plan.json").write_text(json.dumps(plan))
         arguments = {"--tree": content, "--kept": self.kept, "--left": self.left}
         for option, name in (("--secrets", "vault.json"), ("--clients", "clients.json")):

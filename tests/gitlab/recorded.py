@@ -1,4 +1,4 @@
-"""The requests that the stand-in recorded, and the list of all kinds."""
+"""The requests that the stand-in recorded, and the lists of all kinds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LIST = Path(__file__).parent / "requests.txt"
-# What stands in a path for a thing: its number, a project's path, a variable's name.
-THINGS = re.compile(r"/(\d+|[a-z0-9-]+%2F\w+|[A-Z][A-Z0-9_]+)(?=/|$)")
+# Those of `make reproduce`; all others are of content.
+AGAIN = LIST.with_name("requests-reproduce.txt")
+# What stands in a path for a thing: number, commit, path of a project or branch, variable's name.
+THINGS = re.compile(r"/(\d+|[0-9a-f]{40}|[a-z0-9.-]+%2F[\w-]+|[A-Z][A-Z0-9_]+)(?=/|$)")
 GROUP = re.compile(r"(?<=/groups/)[^/]+")
 Kind = tuple[str, ...]
 
@@ -32,6 +34,6 @@ def kinds(lines: Iterable[str]) -> dict[Kind, str]:
     return found
 
 
-def listed() -> set[Kind]:
-    """Return the kinds that requests.txt has."""
-    return {kind(line) for line in LIST.read_text().splitlines()}
+def listed(file: Path = LIST) -> set[Kind]:
+    """Return the kinds that a list has."""
+    return {kind(line) for line in file.read_text().splitlines()}

@@ -70,7 +70,7 @@ def test_the_run_says_where_it_is_from(outcome: Outcome) -> None:
     assert tags["commit"] == outcome.commit
     assert tags["pipeline_id"] == str(outcome.pipeline["id"])
     assert tags["pipeline_url"] == outcome.pipeline["web_url"]
-    assert "/environments/python:" in tags["image"]
+    assert "/environments/python@sha256:" in tags["image"]
 
 
 def test_metrics_are_rows_and_artifacts_are_objects(team: Team, outcome: Outcome) -> None:

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import requests
-
-from dap.catalogue.compose import ComposeService
 from dap.errors import DapError
-from dap.plan import HostPlan, Plan, Route
-from dap.reach import ask, listen
+from dap.plan import Plan
 from dap.render import Renderer
 from dap.render.client import Identity
 from dap.reproduce.compare import Metric, compare
 from dap.reproduce.folders import folders
-from dap.reproduce.model import Account, Run, Runs
+from dap.reproduce.images import Registry
+from dap.reproduce.model import Account, Ended, Found, Jobs, Order, Platform, Run, Runs
 from dap.reproduce.origin import REPRODUCES, Origin, UnreproducibleError, origin
+from dap.reproduce.service import ServiceJobs, service
 from dap.secrets import Vault
-
-LOOK_S = 60
-REGISTRY_S = 30
-_MODULE = "reproduce"
-_GONE = 404
 
 
 @dataclass(frozen=True)
@@ -82,31 +73,48 @@ def reproduce(
         UnreproducibleError: something that it needs is gone; nothing was changed.
         DapError: a service does not answer, or the job failed.
     """
-    renderer = Renderer(plan, vault)
+    renderer, registry = Renderer(plan, vault), Registry(plan, vault)
     modules = folders(root, plan)
-    with tempfile.TemporaryDirectory() as place:
-        account, runs, run = _found(modules, renderer, Path(place), asked.run)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        account, runs, run = _found(modules, renderer, place, asked.run)
         made_by = origin(run, asked.job)
-        forge = _Forge(root, plan, vault)
-        _check(modules, account, forge, run, made_by)
+        platform = _platform(plan, vault, place)
+        jobs = _jobs(root, plan, modules, platform, registry.login(made_by))
+        found = jobs.look(account.name, made_by.commit, made_by.image)
+        _check(modules, account, run, made_by, (found, registry))
         say(
             f"run {run.id}: commit {made_by.commit[:12]}, image {made_by.digest[:19]}, "
             f"data {made_by.data_version}, job {made_by.job}"
         )
-        variables = {
-            "DAP_REPRODUCES": run.id,
-            "DATA_VERSION": made_by.data_version,
-            image_variable(made_by.environment): made_by.image,
-        }
-        for module in modules:
-            if hasattr(module, "variables"):
-                variables |= module.variables(run.id)
-        ended = forge.run(account.name, run, made_by, variables, say)
-        again = _again(runs, run, made_by, str(ended["number"]))
+        order = Order(
+            run.id,
+            account.name,
+            made_by.commit,
+            found.ref,
+            made_by.job,
+            made_by.image,
+            _variables(modules, run, made_by),
+        )
+        ended = jobs.again(order, say)
+        _ran(ended, made_by.image, made_by.environment)
+        again = made_again(runs, run, made_by, ended)
         if again.tags.get(REPRODUCES) != run.id:
             runs.tag(again.id, REPRODUCES, run.id)
         metrics = compare(_histories(runs, run), _histories(runs, again), asked.tolerance)
-        return Reproduction(made_by, run, again, ended["number"], metrics, asked.tolerance)
+        return Reproduction(made_by, run, again, ended.number, metrics, asked.tolerance)
+
+
+def _variables(modules: list[ModuleType], run: Run, made_by: Origin) -> dict[str, str]:
+    variables = {
+        "DAP_REPRODUCES": run.id,
+        "DATA_VERSION": made_by.data_version,
+        image_variable(made_by.environment): made_by.image,
+    }
+    for module in modules:
+        if hasattr(module, "variables"):
+            variables |= module.variables(run.id)
+    return variables
 
 
 def image_variable(environment: str) -> str:
@@ -145,7 +153,11 @@ def _account(renderer: Renderer, identity: Identity, folder: Path) -> Account:
 
 
 def _check(
-    modules: list[ModuleType], account: Account, forge: _Forge, run: Run, made_by: Origin
+    modules: list[ModuleType],
+    account: Account,
+    run: Run,
+    made_by: Origin,
+    places: tuple[Found, Registry],
 ) -> None:
     """Look for all that the job needs.
 
@@ -153,12 +165,15 @@ def _check(
         UnreproducibleError: some of it is gone.
     """
     problems = []
-    found = forge.look(account.name, made_by)
-    if not found["ref"]:
+    found, registry = places
+    if not found.ref:
         what = f"commit: {made_by.commit} is in no branch or tag of the repository {account.name}"
         problems.append((what, "push it again from a clone that has it, to a branch of its own"))
-    if not found["image"] and not forge.has_image(made_by):
-        what = f"image: {made_by.image} is neither in the registry nor on the runner"
+    if not found.image and not registry.has(made_by):
+        where = "not in the registry"
+        if found.image is not None:
+            where = "neither in the registry nor on the runner"
+        what = f"image: {made_by.image} is {where}"
         remedy = "push it from where it still is; another build has another digest"
         problems.append((what, remedy))
     if made_by.data and _has(modules, account, made_by.data) is False:
@@ -178,147 +193,63 @@ def _has(modules: list[ModuleType], account: Account, data: str) -> bool | None:
     return None
 
 
-class _Forge:
-    """What runs jobs: a service with `x-dap.reproduce`, on its host."""
+def _jobs(
+    root: Path, plan: Plan, modules: list[ModuleType], platform: Platform, login: dict[str, str]
+) -> Jobs:
+    """What runs jobs again: a service, or a folder's module.
 
-    def __init__(self, root: Path, plan: Plan, vault: Vault) -> None:
-        self._root = root
-        self._plan = plan
-        self._vault = vault
-        self._host, self._service = self._find()
-        self._ref = ""
-
-    def _find(self) -> tuple[HostPlan, ComposeService]:
-        for host in self._plan.hosts:
-            for folder in host.folders:
-                for service in folder.services:
-                    if service.options.reproduce:
-                        return host, service
-        raise DapError("no service of this platform can run a job again")
-
-    def look(self, project: str, made_by: Origin) -> dict[str, Any]:
-        """Tell `ref`, a branch or tag that holds the commit, and if the `image` is on the host."""
-        asked = {"project": project, "commit": made_by.commit}
-        found: dict[str, Any] = ask(
-            self._root,
-            self._host.host,
-            _MODULE,
-            self._arguments("look", made_by, asked),
-            timeout_s=LOOK_S,
-        )
-        self._ref = str(found["ref"])
-        return found
-
-    def has_image(self, made_by: Origin) -> bool:
-        """Tell if the platform's registry has the image."""
-        route = self._registry
-        if route is None or route.registry is None or not self._ours(made_by):
-            return False
-        url = f"{route.url}/v2/{made_by.repository}/manifests/{made_by.digest}"
-        login = (route.registry.username, self._vault.get(route.registry.secret))
-        with tempfile.NamedTemporaryFile() as authority, requests.Session() as session:
-            authority.write(self._vault.get("tls/ca-certificate").encode())
-            authority.flush()
-            session.trust_env = False
-            session.verify, session.auth = authority.name, login
-            accepted = {"Accept": "application/vnd.oci.image.manifest.v1+json, */*"}
-            try:
-                answer = session.head(url, headers=accepted, timeout=REGISTRY_S)
-            except requests.RequestException as error:
-                raise DapError(f"the registry does not answer: {error}") from error
-        if answer.status_code not in (200, _GONE):
-            raise DapError(f"the registry answered {answer.status_code} for {made_by.image}")
-        return answer.status_code != _GONE
-
-    def run(
-        self,
-        project: str,
-        run: Run,
-        made_by: Origin,
-        variables: Mapping[str, str],
-        say: Callable[[str], None],
-    ) -> dict[str, Any]:
-        """Run the job and show how it goes; return how it ended.
-
-        Raises:
-            DapError: it failed, or ran in another image.
-        """
-        asked = {
-            "project": project,
-            "commit": made_by.commit,
-            "ref": self._ref,
-            "job": made_by.job,
-            "variables": dict(variables),
-            "message": f"Reproduces run {run.id}",
-        }
-        ended: dict[str, Any] = {}
-        for line in self._lines(self._arguments("run", made_by, asked)):
-            if line.startswith("{"):
-                ended = json.loads(line)
-            else:
-                say(line)
-        if not ended:
-            raise DapError("the job could not be run; what is told above says why")
-        if ended["status"] != "success":
-            log = "\n".join(f"  {line}" for line in ended["log"])
-            reason = f"{ended['status']}: {ended['reason']}" if ended["reason"] else ended["status"]
-            raise DapError(f"pipeline #{ended['number']}: {reason}\n{log}", ended["url"])
-        if ended["image"] != made_by.image:
-            what = f"pipeline #{ended['number']} ran in {ended['image']}, not in {made_by.image}"
-            raise DapError(what, f"the job must say image: ${image_variable(made_by.environment)}")
-        return ended
-
-    def _lines(self, arguments: Mapping[str, Any]) -> Iterator[str]:
-        with _ending(listen(self._root, self._host.host, _MODULE, arguments)) as output:
-            for line in output:
-                yield line.rstrip("\n")
-
-    def _arguments(self, verb: str, made_by: Origin, asked: Mapping[str, Any]) -> dict[str, Any]:
-        arguments = {
-            "project": self._plan.settings.name,
-            "service": self._service.name,
-            "command": list(self._service.options.reproduce),
-            "verb": verb,
-            "asked": dict(asked),
-            "image": made_by.image,
-        }
-        route = self._registry
-        if route is not None and route.registry is not None and self._ours(made_by):
-            login = {"registry": made_by.registry, "username": route.registry.username}
-            arguments["login"] = {**login, "password": self._vault.get(route.registry.secret)}
-        return arguments
-
-    @property
-    def _registry(self) -> Route | None:
-        return next((route for route in self._plan.routes if route.registry is not None), None)
-
-    def _ours(self, made_by: Origin) -> bool:
-        return self._registry is not None and self._registry.url == f"https://{made_by.registry}"
+    Raises:
+        DapError: there is neither.
+    """
+    place = service(plan)
+    if place is not None:
+        return ServiceJobs(root, plan, place, login)
+    for module in modules:
+        if hasattr(module, "jobs"):
+            jobs: Jobs = module.jobs(platform)
+            return jobs
+    raise DapError("no service of this platform can run a job again")
 
 
-@contextmanager
-def _ending(process: Any) -> Iterator[Any]:
-    """What a process prints; it is ended with us."""
-    try:
-        yield process.stdout
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.terminate()
-        process.wait()
+def _platform(plan: Plan, vault: Vault, place: Path) -> Platform:
+    urls = {route.name: route.url for route in plan.routes}
+    authority = place / "authority.pem"
+    authority.write_text(vault.get("tls/ca-certificate"), encoding="utf-8")
+    return Platform(plan.settings.name, authority, urls.__getitem__, vault.get)
 
 
-def _again(runs: Runs, run: Run, made_by: Origin, pipeline: str) -> Run:
-    """The run of a pipeline that stands where the old one stood: the n-th that its job made."""
+def _ran(ended: Ended, image: str, environment: str) -> None:
+    """Raise DapError where the job failed, or ran in another image."""
+    if ended.status != "success":
+        log = "\n".join(f"  {line}" for line in ended.log)
+        reason = f"{ended.status}: {ended.reason}" if ended.reason else ended.status
+        raise DapError(f"pipeline #{ended.number}: {reason}\n{log}", ended.url)
+    if ended.image != image:
+        what = f"pipeline #{ended.number} ran in {ended.image}, not in {image}"
+        raise DapError(what, f"the job must say image: ${image_variable(environment)}")
 
-    def of_job(number: str) -> list[Run]:
-        found = runs.tagged(run.experiment, "pipeline_id", number)
-        return [each for each in found if each.tags.get("job", made_by.job) == made_by.job]
 
-    place = [each.id for each in of_job(made_by.pipeline_id)].index(run.id)
-    made = of_job(pipeline)
+def made_again(runs: Runs, run: Run, made_by: Origin, pipeline: Ended) -> Run:
+    """Return the run of a pipeline that stands where the old one stood: the n-th of its job.
+
+    Raises:
+        DapError: it made less.
+    """
+
+    def of_job(number: str, url: str) -> list[Run]:
+        # Another forge counted its pipelines from one, too.
+        return [
+            each
+            for each in runs.tagged(run.experiment, "pipeline_id", number)
+            if each.tags.get("job", made_by.job) == made_by.job
+            and each.tags.get("pipeline_url", url) == url
+        ]
+
+    url = run.tags.get("pipeline_url", "")
+    place = [each.id for each in of_job(made_by.pipeline_id, url)].index(run.id)
+    made = of_job(str(pipeline.number), pipeline.url)
     if place >= len(made):
-        what = f"pipeline #{pipeline} made {len(made)} runs in the experiment"
+        what = f"pipeline #{pipeline.number} made {len(made)} runs in the experiment"
         raise DapError(f"{what}; the run was number {place + 1} of its job's")
     return made[place]
 

@@ -19,6 +19,7 @@ import yaml
 
 Row = dict[str, Any]
 Read = Callable[[str], str]
+FILE = ".gitlab-ci.yml"
 GLOBAL = {"stages", "include", "default", "variables"}
 JOB = {
     *("stage", "image", "before_script", "script", "after_script", "needs", "tags", "variables"),
@@ -56,7 +57,7 @@ def jobs(
     Raises:
         CiError: it has what the stand-in does not know.
     """
-    document = _load(read, files, ".gitlab-ci.yml", known)
+    document = _load(read, files, FILE, known)
     stages = [".pre", *document.get("stages", STAGES), ".post"]
     everywhere = document.get("variables", {})
     found = []
@@ -76,6 +77,22 @@ def jobs(
     found.sort(key=lambda row: stages.index(row["stage"]))
     _wire(found, stages)
     return found
+
+
+def merged(read: Read, files: list[str], known: Mapping[str, str]) -> Row:
+    """Return the configuration with what it includes, and jobs with what they extend.
+
+    Raises:
+        CiError: it has what the stand-in does not know.
+    """
+    if FILE not in files:
+        raise CiError("Please provide content of .gitlab-ci.yml")
+    document = _load(read, files, FILE, known)
+    hidden = {name: given for name, given in document.items() if name not in GLOBAL}
+    return document | {
+        name: _extended(document, name, given) | {k: given[k] for k in given if k == "extends"}
+        for name, given in hidden.items()
+    }
 
 
 def _load(read: Read, files: list[str], path: str, known: Mapping[str, str]) -> Row:

@@ -1,4 +1,4 @@
-"""Pipelines: made by pushes and schedules, their jobs in order, and what the API tells of them."""
+"""Pipelines: of pushes, schedules and the API, their jobs in order, what the API tells of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.gitlab.standin import ci, merge_requests
 from tests.gitlab.standin.internal import NONE, find_project
 from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.repositories import Repositories
-from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
+from tests.gitlab.standin.routes import LIST, ROWS, Answer, Call, Refusal, endpoint, page
 from tests.gitlab.standin.state import Row, State
 from tests.gitlab.standin.variables import (
     is_protected,
@@ -70,13 +70,75 @@ def start(call: Call, project: Row, branch: str, commit: str, **about: str) -> l
     `schedule`, and in `before_sha` the commit of the branch before a push.
     """
     repositories = call.repositories
-    if repositories is None:
+    if repositories is None or FILE not in _files(repositories, project, commit):
         return []
-    files = _files(repositories, project, commit)
-    if FILE not in files:
-        return []
+    row = _row(call, project, branch, commit, **about)
+    try:
+        jobs = _make(call, repositories, project, row, [])
+    except ci.CiError as error:
+        call.state.pipelines[str(row["id"])] = row
+        row |= {"status": "failed", "yaml_errors": str(error)}
+        return [f"{row['web_url']}: {error}"]
+    return [f"View pipeline: {row['web_url']}"] if jobs else []
+
+
+@endpoint(
+    "POST",
+    "/projects/:id/pipeline",
+    auth="project",
+    body={"ref": str, "variables": ROWS},
+    required=("ref",),
+)
+def create_pipeline(call: Call) -> Answer:
+    """Make a pipeline of a branch, with variables that go before all others."""
+    project, branch = find(call), call.body["ref"]
+    who = _who(call, project, branch)
+    repositories = call.repositories
+    try:
+        if repositories is None:
+            raise Refusal(400, {"message": {"base": ["Reference not found"]}})
+        commit = tip_of(repositories, project, branch)
+    except subprocess.CalledProcessError:
+        raise Refusal(400, {"message": {"base": ["Reference not found"]}}) from None
+    if FILE not in _files(repositories, project, commit):
+        raise Refusal(400, {"message": {"base": ["Missing CI config file"]}})
+    given = []
+    for each in call.body.get("variables", []):
+        if each.keys() - {"key", "value", "variable_type"} or "key" not in each:
+            raise Refusal(400, {"error": "variables: key, value or variable_type"})
+        is_file = each.get("variable_type", "env_var") == "file"
+        given.append(variable(each["key"], each.get("value", ""), file=is_file, public=False))
+    row = _row(call, project, branch, commit, source="api", user=who)
+    try:
+        jobs = _make(call, repositories, project, row, given)
+    except ci.CiError as error:
+        raise Refusal(400, {"message": {"base": [str(error)]}}) from error
+    if not jobs:
+        raise Refusal(
+            400, {"message": {"base": ["Pipeline will not run for the selected trigger"]}}
+        )
+    return Answer(201, row)
+
+
+def _who(call: Call, project: Row, branch: str) -> str:
+    """Return the account that asks for a pipeline of a branch, if it may push there."""
+    mine = call.state.project_tokens.get(call.headers.get("PRIVATE-TOKEN", ""))
+    if mine is None:
+        return "1"
+    rule = call.state.branches.get(f"{project['id']}/{branch}")
+    least = int(rule["push_access_levels"][0]["access_level"] or 61) if rule else 30
+    if mine["project"] != project["id"]:
+        raise Refusal(404, {"message": "404 Project Not Found"})
+    if mine["access_level"] < least:
+        text = f"You do not have sufficient permission to run a pipeline on '{branch}'."
+        raise Refusal(400, {"message": {"base": [text]}})
+    return str(mine["user_id"])
+
+
+def _row(call: Call, project: Row, branch: str, commit: str, **about: str) -> Row:
+    """Return a pipeline of a commit; `about` as in `start`."""
     number = call.state.new_id()
-    row: Row = {
+    return {
         "id": number,
         "project_id": project["id"],
         "ref": branch,
@@ -87,35 +149,45 @@ def start(call: Call, project: Row, branch: str, commit: str, **about: str) -> l
         "yaml_errors": None,
         **about,
     }
-    before = row["before_sha"]
+
+
+def _make(
+    call: Call, repositories: Repositories, project: Row, row: Row, given: list[Row]
+) -> list[Row]:
+    """Keep a pipeline with its variables and its jobs, if it has any; return them.
+
+    Raises:
+        CiError: its configuration has what the stand-in does not know.
+    """
+    commit, before = row["sha"], row["before_sha"]
     changed = None if before == NONE else _changed(repositories, project, before, commit)
-    variables = of_project(call.state, project, branch)
-    variables += of_pipeline(call.state, call.url, project, row)
-    known = {each["key"]: each["value"] for each in variables}
-    call.state.pipelines[str(number)] = row
-    try:
-        jobs = ci.jobs(
-            lambda path: _show(repositories, project, f"{commit}:{path}"),
-            files,
-            changed,
-            known,
-            lambda ref: _changed_since(repositories, project, ref, commit),
-        )
-    except ci.CiError as error:
-        row |= {"status": "failed", "yaml_errors": str(error)}
-        return [f"{row['web_url']}: {error}"]
-    if not jobs:
-        del call.state.pipelines[str(number)]
-        return []
-    for each in jobs:
-        _add(call.state, project, row, each, variables)
-    advance(call.state, row)
-    return [f"View pipeline: {row['web_url']}"]
+    below = of_pipeline(call.state, call.url, project, row)
+    above = [*of_project(call.state, project, row["ref"]), *given]
+    jobs = ci.jobs(
+        lambda path: _show(repositories, project, f"{commit}:{path}"),
+        _files(repositories, project, commit),
+        changed,
+        {each["key"]: each["value"] for each in (*below, *above)},
+        lambda ref: _changed_since(repositories, project, ref, commit),
+    )
+    if jobs:
+        call.state.pipelines[str(row["id"])] = row
+        for each in jobs:
+            _add(call.state, project, row, each, (below, above))
+        advance(call.state, row)
+    return jobs
 
 
-def _add(state: State, project: Row, pipeline: Row, job: Row, variables: list[Row]) -> None:
+def _add(
+    state: State, project: Row, pipeline: Row, job: Row, around: tuple[list[Row], list[Row]]
+) -> None:
+    """Keep a job. Of variables with one name the last counts: predefined ones, those of the
+    configuration, of jobs before, of the instance and the project, of the pipeline.
+    """
+    below, above = around
     number = state.new_id()
     own = [variable(key, value) for key, value in job["variables"].items()]
+    lowest = [*below, *of_job(number, job["name"], job["stage"]), *own]
     state.jobs[str(number)] = {
         **job,
         "id": number,
@@ -128,7 +200,8 @@ def _add(state: State, project: Row, pipeline: Row, job: Row, variables: list[Ro
         "status": "created",
         "trace": "",
         "protected": is_protected(state, project, pipeline["ref"]),
-        "variables": [*variables, *own, *of_job(number, job["name"], job["stage"])],
+        "variables": [*lowest, *above],
+        "lowest": len(lowest),
         "dotenv": {},
     }
 
@@ -144,7 +217,9 @@ def advance(state: State, pipeline: Row) -> None:
         if states <= {"success"}:
             row["status"] = "pending"
             made = [by_name[need]["dotenv"] for need in row["needs"]]
-            row["variables"] += [variable(k, v) for each in made for k, v in each.items()]
+            place = row["lowest"]
+            found = [variable(k, v) for each in made for k, v in each.items()]
+            row["variables"][place:place] = found
         elif states & {"failed", "skipped", "canceled"}:
             row["status"] = "skipped"
     states = {row["status"] for row in jobs}
@@ -250,6 +325,8 @@ def jobs_of(call: Call) -> Answer:
 
 def _shown(call: Call, row: Row) -> Row:
     shown: dict[str, Any] = {key: row[key] for key in ("id", "name", "stage", "status", "ref")}
+    if row["status"] == "failed":
+        shown["failure_reason"] = row.get("failure_reason", "unknown_failure")
     return {**shown, "web_url": f"{call.url}/{row['path']}/-/jobs/{row['id']}"}
 
 

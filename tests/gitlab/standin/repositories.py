@@ -45,8 +45,8 @@ class Repositories:
                 script.chmod(0o755)
         return path
 
-    def git(self, *words: str) -> bytes:
-        """Run git; return what it prints.
+    def git(self, *words: str, given: bytes = b"") -> bytes:
+        """Run git, with `given` as its input; return what it prints.
 
         Raises:
             subprocess.CalledProcessError: it fails.
@@ -55,6 +55,7 @@ class Repositories:
             ["git", *words],
             check=True,
             capture_output=True,
+            input=given,
             env=_environment(),
             user=self.account,
             group=self.account,

@@ -11,7 +11,9 @@ from urllib.parse import unquote
 from tests.gitlab.standin.repositories import Repositories
 from tests.gitlab.standin.state import State
 
-Auth = Literal["admin", "job", "shell", "nobody"]
+Auth = Literal["admin", "project", "job", "shell", "nobody"]
+# Of a parameter that is a list of objects.
+ROWS = list[dict[str, Any]]
 LIST = {"page": str, "per_page": str, "order_by": str, "sort": str, "pagination": str}
 
 
@@ -130,6 +132,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return value in kind
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
+    if kind == ROWS:
+        return isinstance(value, list) and all(isinstance(each, dict) for each in value)
     if kind is list:
         # Comma-separated texts do, too.
         return isinstance(value, str) or (

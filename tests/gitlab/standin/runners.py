@@ -208,7 +208,7 @@ def _payload(call: Call, row: Row) -> Row:
             "depth": int(own.get("GIT_DEPTH", "20")),
         },
         "runner_info": {"timeout": 3600},
-        "variables": [*row["variables"], *of_token(call.url, row)],
+        "variables": [*of_token(call.url, row), *row["variables"]],
         # Lines of before_script come in one step with those of script.
         "steps": [
             _step("script", [*row["before_script"], *row["script"]], "on_success"),
@@ -258,6 +258,8 @@ def _artifacts(given: Row) -> list[Row]:
 def update_job(call: Call) -> Answer:
     row = call.state.jobs[call.ids[0]]
     row["status"] = call.body["state"]
+    if "failure_reason" in call.body:
+        row["failure_reason"] = call.body["failure_reason"]
     finished(call.state, row)
     return Answer(200, None, {"Job-Status": row["status"]})
 

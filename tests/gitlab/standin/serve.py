@@ -17,11 +17,13 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from tests.gitlab.standin import (  # noqa: F401  they register
     accounts,
+    commits,
     merge_requests,
     pipelines,
     projects,
     runners,
     schedules,
+    tokens,
 )
 from tests.gitlab.standin.internal import admit, log_in
 from tests.gitlab.standin.repositories import GIT_PATH, Repositories
@@ -31,6 +33,7 @@ from tests.gitlab.standin.state import State
 # GitLab's proxy answers so while what stands behind it starts.
 STARTING = b"<html><body><h1>502</h1>GitLab is not responding</body></html>"
 SIGN_IN = b"<html><title>Sign in - GitLab</title></html>"
+RECORDED = ("python-gitlab/", "dap-reproduce")
 SECRET = ("password", "token", "value")
 KNOWN = (
     *("PRIVATE-TOKEN", "JOB-TOKEN", "Gitlab-Shell-Secret", "Authorization", "Content-Range"),
@@ -74,8 +77,8 @@ class Standin:
         try:
             endpoint, ids = find(method, url.path)
             body = {} if endpoint.raw else _json(raw)
-            # Of content alone: people, runners and `make verify` ask for other things.
-            if headers.get("User-Agent", "").startswith("python-gitlab/"):
+            # Of content and `make reproduce`; people, runners, `make verify` ask for other things.
+            if headers.get("User-Agent", "").startswith(RECORDED):
                 self._record(method, url.path, query, body)
             self._admit(endpoint, ids, headers, body)
             check(endpoint, query, body)
@@ -144,7 +147,11 @@ class Standin:
     def _admit(
         self, endpoint: Endpoint, ids: list[str], headers: dict[str, str], body: dict[str, Any]
     ) -> None:
-        if endpoint.auth == "admin" and not self.state.is_good(headers.get("PRIVATE-TOKEN", "")):
+        shown = headers.get("PRIVATE-TOKEN", "")
+        known = self.state.is_good(shown) or (
+            endpoint.auth == "project" and shown in self.state.project_tokens
+        )
+        if endpoint.auth in ("admin", "project") and not known:
             raise Refusal(401, {"message": "401 Unauthorized"})
         if endpoint.auth == "shell":
             given = headers.get("Gitlab-Shell-Secret", "")

@@ -57,6 +57,7 @@ class State:
 
     settings: Row = field(default_factory=lambda: dict(SETTINGS))
     tokens: dict[str, Row] = field(default_factory=dict)
+    project_tokens: dict[str, Row] = field(default_factory=dict)
     users: dict[str, Row] = field(default_factory=lambda: {"1": dict(ROOT), "2": dict(GHOST)})
     passwords: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Row] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,8 @@ from dap.content.kept import Kept
 from dap.content.plan import read_clients, read_plan, read_secrets
 from dap.content.runner import run
 
-from tests.gitlab.forge import Forge
+from demo.access import await_result
+from tests.gitlab.forge import Forge, registry
 from tests.gitlab.recorded import LIST, kinds, listed
 from tests.unit.engine.modules import load
 from tests.unit.gitlab.conftest import DATA, KEYS
@@ -133,7 +135,8 @@ def test_credentials_are_protected_and_masked_where_that_can_be(made: Forge) -> 
     assert (found["DAP_PROJECT"]["value"], found["DAP_PROJECT"]["protected"]) == ("closed", False)
     assert found["MLFLOW_TRACKING_URI"]["protected"] is False
     everywhere = made.state["variables"]["instance/DAP_ENVIRONMENT_PYTHON"]
-    assert everywhere["value"].startswith("registry.lab.example.org/environments/python:")
+    image = r"registry\.lab\.example\.org/environments/python@sha256:[0-9a-f]{64}"
+    assert re.fullmatch(image, everywhere["value"])
     for row in found.values():
         secrets = [v for name, v in made.vault.values.items() if "certificate" not in name]
         if any(secret in row["value"] for secret in secrets):
@@ -157,6 +160,21 @@ def test_variables_of_others_stay_and_the_platforms_go_when_nobody_wants_them(ma
     ran = made.content(DATA)
     assert ran.changes == ["gitlab: changed: variables of project closed"]
     assert made.state["variables"] == {**state, f"{prefix}/OWN": own}
+
+
+def test_images_that_are_still_pushed_are_waited_for(made: Forge) -> None:
+    absent, asked = registry().absent, registry().asked
+    absent.add("environments/python")
+    try:
+        dry = made.content(DATA, "--check")
+        assert dry.changes[0] == "gitlab: would change: variables of all projects"
+        process = made.begin(DATA)
+        before = len(asked)
+        await_result("who waits", lambda: len(asked) > before + 3 or None, 30)
+        assert process.poll() is None
+    finally:
+        absent.clear()
+    assert made.end(process).summary["changed"] == 0
 
 
 def test_sign_up_is_off_and_projects_are_private(made: Forge) -> None:

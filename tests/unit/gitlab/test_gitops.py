@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.gitlab.forge import Forge
+from tests.gitlab.forge import Forge, digest
 from tests.unit.gitlab.conftest import DATA
 from tests.unit.gitlab.test_content import runners, variables
 
@@ -53,7 +53,8 @@ def test_builds_of_environments_get_what_they_start_from(made: Forge) -> None:
     tag = plan["environments"]["python"].rpartition(":")[2]
     assert images["environments"]["python"] == {
         "content": plan["environment_contents"]["python"],
-        "image": f"registry.lab.example.org/environments/python:{tag}",
+        "image": "registry.lab.example.org/environments/python@"
+        + digest(f"/v2/environments/python/manifests/{tag}"),
     }
     allowed = {
         row["path"]: row["ci_push_repository_for_job_token_allowed"]

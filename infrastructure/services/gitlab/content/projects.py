@@ -11,6 +11,7 @@ from gitlab.const import AccessLevel
 from gitlab.exceptions import GitlabGetError
 
 from . import gitops, repositories, variables
+from .images import Images
 
 NOT_FOUND = 404
 PROTECTED = "main"
@@ -43,7 +44,10 @@ def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> 
     Returns the platform's own repository; None in a dry run before there is one.
     """
     platform = None
-    instance_variables(context, client)
+    images = Images(context)
+    environments = images.environments()
+    everywhere = variables.of_platform(context, environments)
+    variables.apply(context, client.variables, everywhere, "all projects")
     group = _group(context, client)
     levels = {
         user["name"]: AccessLevel.MAINTAINER if user.get("admin") else AccessLevel.DEVELOPER
@@ -64,19 +68,13 @@ def apply(context: Context, client: gitlab.Gitlab, users: Mapping[str, int]) -> 
         _protection(context, found, DEPLOYED if deployed else PROTECTION)
         wanted = variables.of_project(context, project["name"])
         if own:
-            wanted |= variables.of_own_project(context)
+            wanted |= variables.of_own_project(context, images.registry, environments)
         variables.apply(context, found.variables, wanted, f"project {project['name']}")
         if own:
             platform = found
             gitops.apply(context, found)
     repositories.unclaimed(context)
     return platform
-
-
-def instance_variables(context: Context, client: gitlab.Gitlab) -> None:
-    """Make the variables that jobs of all projects have."""
-    wanted = variables.of_platform(context)
-    variables.apply(context, client.variables, wanted, "all projects")
 
 
 def _or_none(get: Callable[[], Any]) -> Any:

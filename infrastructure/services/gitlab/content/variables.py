@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from dap.content import Context
+
+from .images import tag
 
 # Variables with this description are the platform's to take away; those of others stay.
 OURS = "Made by the platform"
@@ -33,28 +35,27 @@ def of_project(context: Context, project: str) -> Wanted:
     return found
 
 
-def of_platform(context: Context) -> Wanted:
-    """Return the variables of all projects: the images of the environments."""
+def of_platform(context: Context, environments: Mapping[str, str]) -> Wanted:
+    """Return the variables of all projects: the images of the `environments`."""
     return {
         "DAP_ENVIRONMENT_" + name.upper().replace("-", "_"): _variable(context, image, "env_var")
-        for name, image in _images(context).items()
+        for name, image in environments.items()
     }
 
 
-def of_own_project(context: Context) -> Wanted:
+def of_own_project(context: Context, registry: str, environments: Mapping[str, str]) -> Wanted:
     """Return what the platform's own repository has more: what its builds start from, its gitops.
 
     The forge for few people gives its jobs the same.
     """
-    registry = _registry(context)
     base = context.base_images
     images = {
         "registry": registry,
         "content": base["content"],
-        **{name: f"{registry}/{name}:{_tag(base[name])}" for name in ("base", "builder")},
+        **{name: f"{registry}/{name}:{tag(base[name])}" for name in ("base", "builder")},
         "environments": {
             name: {"content": context.environment_contents[name], "image": image}
-            for name, image in _images(context).items()
+            for name, image in environments.items()
         },
     }
     found = {"DAP_IMAGES": _variable(context, json.dumps(images, sort_keys=True), "file")}
@@ -62,26 +63,6 @@ def of_own_project(context: Context) -> Wanted:
         if context.settings["gitops"][name]:
             found[f"DAP_GITOPS_{name.upper()}"] = _variable(context, "true", "env_var")
     return found
-
-
-def _images(context: Context) -> dict[str, str]:
-    """Return the image of each environment as jobs name it."""
-    overrides = context.settings["images"]["overrides"]
-    return {
-        name: reference
-        if f"environment-{name}" in overrides
-        else f"{_registry(context)}/environments/{name}:{_tag(reference)}"
-        for name, reference in context.environments.items()
-    }
-
-
-def _registry(context: Context) -> str:
-    route = next(route for route in context.routes.values() if route["registry"])
-    return str(urlsplit(route["url"]).netloc)
-
-
-def _tag(reference: str) -> str:
-    return reference.rpartition(":")[2]
 
 
 def _variable(
