@@ -1,4 +1,4 @@
-"""`copier update` brings a project of the previous tag up to date and keeps its user's edits."""
+"""`copier update` brings a project of each version up to date and keeps its user's edits."""
 
 import subprocess
 from pathlib import Path
@@ -79,12 +79,13 @@ class TestUpdate:
         assert (project / "doc" / "new-page.md").is_file()
         assert "_commit: 9.1.0" in (project / ".copier-answers.yml").read_text()
 
-    def test_update_from_the_previous_tag(self, tmp_path: Path) -> None:
-        tags = git("tag", "--sort=-version:refname", "--merged", "HEAD", cwd=ROOT).split()
+    def test_update_from_each_version(self, tmp_path: Path) -> None:
+        tags = git("tag", "--merged", "HEAD", cwd=ROOT).split()
         if not tags:
             pytest.skip("no version has been tagged yet: nothing to update from")
         template = clone(tmp_path / "template")
-        project = edited_project(template, tags[0], tmp_path / "project")
-        done = copier("update", "--quiet", "--defaults", "--vcs-ref", "HEAD", cwd=project)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert_updated(project, template)
+        for tag in tags:
+            project = edited_project(template, tag, tmp_path / tag)
+            done = copier("update", "--quiet", "--defaults", "--vcs-ref", "HEAD", cwd=project)
+            assert done.returncode == 0, done.stderr[-3000:]
+            assert_updated(project, template)
