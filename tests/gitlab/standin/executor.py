@@ -39,10 +39,13 @@ set -eu
 umask 0000
 mkdir -p "$1" "$1.tmp"
 cd "$1"
+commit=$2
+refs=$3
+shift 3
 git init --quiet
 git config http.sslCAInfo "$CA"
-git fetch --quiet --depth "$3" "$URL" "$2" "$4"
-git checkout --quiet --force --detach "$2"
+git fetch --quiet "$@" "$URL" "$commit" "$refs"
+git checkout --quiet --force --detach "$commit"
 """
 Job = dict[str, Any]
 Tell = Callable[[str], None]
@@ -128,7 +131,9 @@ class Executor:
         if not helper:
             raise ExecutorError("GitLab's own helper image is not to be had: set helper_image")
         git = job["git_info"]
-        command = ["-ec", FETCH, "sh", place, git["sha"], str(git["depth"]), git["refspecs"][0]]
+        # 0 is all of the history.
+        depth = ["--depth", str(git["depth"])] if git["depth"] else []
+        command = ["-ec", FETCH, "sh", place, git["sha"], git["refspecs"][0], *depth]
         container = self._engine.containers.create(
             helper,
             command,
