@@ -24,6 +24,7 @@ from tests.fleet.hosts import LABEL, Entry, archive
 
 VALUE = "cluster"
 OWNER = "dap.cluster"  # label: which cluster it belongs to
+KIND = "dap.cluster.volume"  # label: what the volume has
 READY_S = 90
 MEMORY = "10g"
 
@@ -94,7 +95,7 @@ class Cluster:
         mounts = []
         for kind, place in (("node", "/var/lib/node"), ("images", "/var/lib/containerd")):
             name = f"{self.name}-{kind}"
-            self.docker.volumes.create(name, labels=self.labels | {"dap.kept": kind})
+            self.docker.volumes.create(name, labels=self.labels | {KIND: kind})
             mounts.append(f"{name}:{place}")
         endpoint = self.docker.api.create_endpoint_config(ipv4_address=self.addresses.node)
         made = self.docker.containers.create(
@@ -133,13 +134,14 @@ class Cluster:
         self.container.kill()
 
     def down(self) -> None:
-        """Remove all of it but the images it has loaded, which the next cluster of its name takes."""
+        """Remove all of it but the images it has loaded, which the next one of its name takes."""
         mine: dict[str, Any] = {"label": f"{OWNER}={self.name}"}
         for container in self.docker.containers.list(all=True, filters=mine):
             container.remove(force=True, v=True)
         for network in self.docker.networks.list(filters=mine):
             network.remove()
-        for volume in self.docker.volumes.list(filters={"label": [*mine.values(), "dap.kept=node"]}):
+        mine["label"] = [mine["label"], f"{KIND}=node"]
+        for volume in self.docker.volumes.list(filters=mine):
             volume.remove(force=True)
         self.kubeconfig.unlink(missing_ok=True)
 
@@ -189,9 +191,8 @@ class Cluster:
         missing = [name for name in references if name not in there and _full(name) not in there]
         if not missing:
             return
-        command = (
-            'docker save "$@" | docker exec -i "$0" ctr --namespace k8s.io images import --digests=false -'
-        )
+        load = "ctr --namespace k8s.io images import -"
+        command = f'docker save "$@" | docker exec -i "$0" {load}'
         subprocess.run(
             ["bash", "-o", "pipefail", "-c", command, self.name, *missing],
             check=True,

@@ -73,7 +73,7 @@ class Addresses:
 
 
 class Keys:
-    """The certificates of a new cluster; a CA, whoever it trusts, and a key for service accounts."""
+    """The certificates of a new cluster: a CA, whom it trusts, and a key for service accounts."""
 
     def __init__(self, addresses: Addresses) -> None:
         self.authority = authority("cluster")
@@ -106,7 +106,10 @@ class Keys:
         def encoded(text: str) -> str:
             return b64encode(text.encode()).decode()
 
-        cluster = {"server": server_url, "certificate-authority-data": encoded(pem([self.authority]))}
+        cluster = {
+            "server": server_url,
+            "certificate-authority-data": encoded(pem([self.authority])),
+        }
         user = {
             "client-certificate-data": encoded(pem([who])),
             "client-key-data": encoded(key_pem(who)),
@@ -117,7 +120,9 @@ class Keys:
                 "kind": "Config",
                 "clusters": [{"name": "cluster", "cluster": cluster}],
                 "users": [{"name": "user", "user": user}],
-                "contexts": [{"name": "cluster", "context": {"cluster": "cluster", "user": "user"}}],
+                "contexts": [
+                    {"name": "cluster", "context": {"cluster": "cluster", "user": "user"}}
+                ],
                 "current-context": "cluster",
             }
         )
@@ -146,7 +151,8 @@ def files(addresses: Addresses, keys: Keys, images: dict[str, str], resolv: str)
     }
     texts |= {f"pki/{name}": text for name, text in keys.files().items()}
     texts |= {
-        f"{name}.kubeconfig": keys.kubeconfig(local, signed) for name, signed in keys.clients.items()
+        f"{name}.kubeconfig": keys.kubeconfig(local, signed)
+        for name, signed in keys.clients.items()
     }
     found = {f"{KUBERNETES}/{name}": text for name, text in texts.items()}
     return found | {"root/.kube/config": texts["admin.kubeconfig"]}
@@ -252,7 +258,12 @@ def _kubelet(addresses: Addresses) -> dict[str, Any]:
 
 def _proxy(addresses: Addresses) -> dict[str, Any]:
     # What a network namespace may not set is left as it is.
-    untouched = {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"}
+    untouched = {
+        "maxPerCore": 0,
+        "min": 0,
+        "tcpEstablishedTimeout": "0s",
+        "tcpCloseWaitTimeout": "0s",
+    }
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

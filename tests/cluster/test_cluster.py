@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import requests
@@ -48,7 +50,7 @@ def test_pages_are_reached_by_every_kind_of_service(cluster: Cluster, space: Spa
         (balanced, PORT),
     ):
         url = f"http://{host}:{number}/"
-        assert await_result(url, lambda at=url: answer(at), 20) == "here\n"  # type: ignore[misc]
+        assert await_result(url, partial(answer, url), 20) == "here\n"
     # By name, from a pod.
     space.becomes(True, "plain", f"balanced.{space.name}.svc.{config.DOMAIN}")
 
@@ -102,10 +104,10 @@ def test_data_outlasts_a_power_cut(cluster: Cluster, space: Space) -> None:
     space.make()
 
 
-def after(starts: "callable[[], list[str]]", count: int) -> list[str] | None:  # type: ignore[valid-type]
+def after(starts: Callable[[], list[str]], count: int) -> list[str] | None:
     """What a pod has written once it has started so often."""
     try:
-        found = starts()  # type: ignore[misc]
+        found = starts()
     except subprocess.CalledProcessError:
         return None
     return found if len(found) >= count else None

@@ -33,10 +33,8 @@ def timed(what: Callable[[], Any]) -> float:
 
 def measured(count: int, way: str) -> dict[str, Any]:
     """Figures of one way for one number of objects."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        served(lambda _, memory=Memory(): memory) as environment,  # type: ignore[misc]
-    ):
+    memory = Memory()
+    with tempfile.TemporaryDirectory() as folder, served(lambda _: memory) as environment:
         engine = Engine(Path(folder), environment | WAYS[way])
         first = engine.stack(lambda: program(count, "1"))
         figures: dict[str, Any] = {"objects": count, "checkpoints": way}

@@ -116,4 +116,3 @@ def counted(changes: Mapping[Any, int] | None) -> dict[str, int]:
             found[own] -= 1
             break
     return {key: n for key, n in found.items() if n}
-

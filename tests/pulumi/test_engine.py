@@ -57,7 +57,10 @@ def test_a_preview_makes_nothing(engine: Engine, memory: Memory) -> None:
 
 def test_a_changed_label_is_changed_in_place(engine: Engine, memory: Memory) -> None:
     def program(label: str) -> Callable[[], None]:
-        return lambda: None if Namespace("n", metadata={"name": "n", "labels": {"a": label}}) else None
+        def run() -> None:
+            Namespace("n", metadata={"name": "n", "labels": {"a": label}})
+
+        return run
 
     up(engine.stack(program("1")))
     assert up(engine.stack(program("2"))) == {"update": 1}
@@ -78,7 +81,10 @@ def test_changed_content_under_a_name_of_its_own_is_made_before_the_old_is_remov
     engine: Engine, memory: Memory
 ) -> None:
     def program(text: str) -> Callable[[], None]:
-        return lambda: None if ConfigMap("own", data={"text": text}) else None
+        def run() -> None:
+            ConfigMap("own", data={"text": text})
+
+        return run
 
     up(engine.stack(program("1")))
     (first,) = (each["metadata"]["name"] for each in memory.objects.values())
@@ -176,8 +182,11 @@ def test_secrets_are_nowhere_in_plain(engine: Engine, memory: Memory, marked: bo
     def program(extra: str) -> Callable[[], None]:
         def run() -> None:
             value: Any = pulumi.Output.secret(PLAIN) if marked else PLAIN
-            names = {"name": "key", "labels": {"extra": extra}}
-            Secret("key", metadata=names, string_data={"word": value})
+            Secret(
+                "key",
+                metadata={"name": "key", "labels": {"extra": extra}},
+                string_data={"word": value},
+            )
 
         return run
 
@@ -196,9 +205,6 @@ def test_secrets_are_nowhere_in_plain(engine: Engine, memory: Memory, marked: bo
 
 
 def test_what_exists_is_imported(engine: Engine, memory: Memory) -> None:
-    def program(**options: Any) -> Callable[[], None]:
-        return maps(1, import_="space/map-0") if options else maps(1)
-
     up(engine.stack(maps(1), "other"))
     memory.calls.clear()
 

@@ -103,9 +103,7 @@ def test_what_a_killed_run_made_and_nobody_wants_now_is_found_by_its_label_alone
     up(stack, refresh=True)
     left = {key[3] for key in memory.objects} - engine.resources().keys()
     assert left
-    labels = [
-        each["metadata"]["labels"] for key, each in memory.objects.items() if key[3] in left
-    ]
+    labels = [each["metadata"]["labels"] for key, each in memory.objects.items() if key[3] in left]
     assert all(each == {"app.kubernetes.io/managed-by": "dap"} for each in labels)
 
 

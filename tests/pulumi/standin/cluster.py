@@ -1,4 +1,4 @@
-"""A real API server as a provider's store: server-side apply, and waiting for what it makes ready."""
+"""A real API server as a provider's store: server-side apply, and awaiting what it makes ready."""
 
 import json
 import tempfile
@@ -6,13 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import (
-    ApiException,
-    DynamicApiError,
-    NotFoundError,
-    ResourceNotFoundError,
-)
+from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, ResourceNotFoundError
 
 from demo.access import await_result
 from tests.pulumi.standin.store import How, RefusedError, UnfinishedError
@@ -34,6 +30,10 @@ class Cluster:
     def __init__(self, configuration: Object) -> None:
         given = configuration.get("kubeconfig")
         context = configuration.get("context")
+        # The client's own types end here.
+        load: Any = config.load_kube_config
+        loaded_from: Any = config.new_client_from_config
+        dynamic: Any = DynamicClient
         try:
             if given and "\n" in given:
                 loaded = client.Configuration()
@@ -41,11 +41,11 @@ class Cluster:
                     path = Path(folder, "kubeconfig")
                     path.touch(mode=0o600)
                     path.write_text(given, encoding="utf-8")
-                    config.load_kube_config(str(path), context, loaded)
+                    load(str(path), context, loaded)
                     made = client.ApiClient(loaded)
-                    self._client = DynamicClient(made, cache_file=str(Path(folder, "cache")))
+                    self._client = dynamic(made, cache_file=str(Path(folder, "cache")))
             else:
-                self._client = DynamicClient(config.new_client_from_config(given, context))
+                self._client = dynamic(loaded_from(given, context))
         except config.ConfigException as error:
             raise RefusedError(str(error)) from error
 
@@ -168,9 +168,9 @@ class Cluster:
 
     def _service(self, live: Object) -> list[str]:
         spec = live["spec"]
-        if spec.get("type") == "LoadBalancer":
-            if not live.get("status", {}).get("loadBalancer", {}).get("ingress"):
-                return ["no address"]
+        given = live.get("status", {}).get("loadBalancer", {}).get("ingress")
+        if spec.get("type") == "LoadBalancer" and not given:
+            return ["no address"]
         if spec.get("clusterIP") == "None" or not spec.get("selector"):
             return []
         slices = self._client.resources.get(

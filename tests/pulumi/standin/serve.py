@@ -17,7 +17,10 @@ WORKERS = 64  # the engine asks for all that has no order at once
 
 def listen(connect: Callable[[Object], Store]) -> tuple[grpc.Server, int]:
     """Start serving on loopback; the server and its port."""
-    sizes = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
+    sizes = [
+        ("grpc.max_receive_message_length", LARGEST),
+        ("grpc.max_send_message_length", LARGEST),
+    ]
     server = grpc.server(ThreadPoolExecutor(max_workers=WORKERS), options=sizes)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(connect), server)
     port = server.add_insecure_port("127.0.0.1:0")
