@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pulumi
+from pulumi_kubernetes import Provider
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace
 
 from tests.pulumi.engine import Engine, up
@@ -16,10 +17,14 @@ MANAGER = {"pulumi.com/patchFieldManager": "dap"}
 OWNER = {"app.kubernetes.io/managed-by": "dap"}
 
 
-def program(count: int, text: str, managed: bool = True) -> None:
+def program(count: int, text: str, upsert: bool = True) -> None:
     """A namespace and ConfigMaps in it, under names and a field manager that every run gives."""
-    notes = MANAGER if managed else {}
-    space = Namespace("space", metadata={"name": "space", "labels": OWNER, "annotations": notes})
+    provider = Provider("cluster", upsert_existing_objects=upsert)
+    space = Namespace(
+        "space",
+        metadata={"name": "space", "labels": OWNER, "annotations": MANAGER},
+        opts=pulumi.ResourceOptions(provider=provider),
+    )
     for number in range(count):
         ConfigMap(
             f"map-{number}",
@@ -27,7 +32,7 @@ def program(count: int, text: str, managed: bool = True) -> None:
                 "name": f"map-{number}",
                 "namespace": space.metadata.name,
                 "labels": OWNER,
-                "annotations": notes,
+                "annotations": MANAGER,
             },
             data={"text": text},
             opts=pulumi.ResourceOptions(parent=space),

@@ -71,6 +71,8 @@ class Cluster:
     def apply(self, thing: Object, how: How) -> Object:
         """Make or change an object by server-side apply, and await that it is ready."""
         names = thing["metadata"]
+        if how.exclusive and self.get(thing):
+            raise RefusedError(f"{names['name']} already exists")
         more = {"dry_run": "All"} if how.dry else {}
         try:
             applied = self._resource(thing).server_side_apply(
@@ -87,6 +89,9 @@ class Cluster:
                 return thing
             raise RefusedError(f"namespace {names.get('namespace')} not found") from None
         except (ApiException, DynamicApiError) as error:
+            # What is replaced is there yet, when a preview asks.
+            if how.dry and how.new and "field is immutable" in _message(error):
+                return thing
             raise RefusedError(_message(error)) from error
         live = _live(applied)
         if how.dry or not how.awaited:

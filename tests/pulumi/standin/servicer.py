@@ -112,7 +112,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
         inputs = unpack(request.properties)
-        live = self._apply(inputs, {}, request, context)
+        live = self._apply(inputs, None, request, context)
         return provider_pb2.CreateResponse(
             id="" if request.preview else _id(live), properties=pack(live)
         )
@@ -157,16 +157,22 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
         return empty_pb2.Empty()
 
-    def _apply(self, inputs: Object, state: Object, request: Any, context: Any) -> Object:
+    def _on(self, switch: str) -> bool:
+        return str(self._configuration.get(switch)).lower() == "true"
+
+    def _apply(self, inputs: Object, state: Object | None, request: Any, context: Any) -> Object:
         if request.preview and unknown(reveal(inputs)):
             return inputs
         thing = reveal(inputs)
         notes = thing["metadata"].get("annotations", {})
         # As the real one: without a name given, a manager for each object, that the state keeps.
-        manager = notes.get(MANAGER) or state.get(KEPT_MANAGER) or f"{PREFIX}{secrets.token_hex(4)}"
+        kept = (state or {}).get(KEPT_MANAGER)
+        manager = notes.get(MANAGER) or kept or f"{PREFIX}{secrets.token_hex(4)}"
         how = How(
             manager=manager,
-            force=notes.get(FORCE) == "true",
+            force=notes.get(FORCE) == "true" or self._on("enablePatchForce"),
+            new=state is None,
+            upsert=self._on("upsertExistingObjects"),
             dry=request.preview,
             awaited=notes.get(SKIP_AWAIT) != "true",
             timeout_s=float(notes.get(TIMEOUT, request.timeout)) or DEFAULT_TIMEOUT_S,

@@ -21,6 +21,8 @@ class How:
     Attributes:
         manager: owner of its fields.
         force: take fields away from other owners.
+        new: it is made, not changed.
+        upsert: it may be there already.
         dry: only ask whether the server would.
         awaited: wait until it is ready.
         timeout_s: for how long, in seconds.
@@ -28,9 +30,16 @@ class How:
 
     manager: str
     force: bool = False
+    new: bool = False
+    upsert: bool = False
     dry: bool = False
     awaited: bool = True
     timeout_s: float = 300
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it must not be there yet; a preview can't tell, for it removes nothing."""
+        return self.new and not self.upsert and not self.dry
 
 
 class RefusedError(Exception):
@@ -100,6 +109,8 @@ class Memory:
         name = thing["metadata"]["name"]
         if name in self.refuses:
             raise RefusedError(f"{name} is refused")
+        if how.exclusive and self.get(thing):
+            raise RefusedError(f"{name} already exists")
         live = copy.deepcopy(thing)
         for key, text in live.pop("stringData", {}).items():
             live.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
