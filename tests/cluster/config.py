@@ -203,7 +203,7 @@ def _apiserver(addresses: Addresses) -> dict[str, str]:
         "kubelet-preferred-address-types": "InternalIP",
         "secure-port": str(PORT),
         "service-account-issuer": f"https://kubernetes.default.svc.{DOMAIN}",
-        "service-account-key-file": f"{PKI}/accounts.key",
+        "service-account-key-file": f"{PKI}/accounts.crt",
         "service-account-signing-key-file": f"{PKI}/accounts.key",
         "service-cluster-ip-range": str(addresses.services),
         "tls-cert-file": f"{PKI}/apiserver.crt",

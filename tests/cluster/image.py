@@ -50,9 +50,11 @@ def have(*targets: str) -> dict[str, str]:
     missing = [target for target, name in wanted.items() if not client.images.list(name)]
     if missing:
         build(missing)
+        used = {container.image.id for container in client.containers.list(all=True)}
         for image in client.images.list(filters={"label": LABEL}):
             for old in set(image.tags) - set(references().values()):
-                client.images.remove(old)
+                if image.id not in used:
+                    client.images.remove(old)
     return wanted
 
 
