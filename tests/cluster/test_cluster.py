@@ -114,7 +114,7 @@ def after(starts: Callable[[], list[str]], count: int) -> list[str] | None:
 
 
 def test_memory_is_limited(space: Space) -> None:
-    space.apply(pod("eater", "head -c 100m /dev/zero | tail", memory="16Mi", restartPolicy="Never"))
+    space.apply(pod("eater", "head -c 200m /dev/zero | tail", memory="48Mi", restartPolicy="Never"))
     space.wait("jsonpath={.status.phase}=Failed", "pod/eater")
     (container,) = space.get("pod", "eater")["status"]["containerStatuses"]
     assert container["state"]["terminated"]["reason"] == "OOMKilled"
