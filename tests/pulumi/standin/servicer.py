@@ -63,7 +63,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
         # Another cluster would make all objects anew; none of the tests moves.
-        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+        some, none = provider_pb2.DiffResponse.DIFF_SOME, provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(changes=none if request.olds == request.news else some)
 
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._configuration = reveal(unpack(request.args))
