@@ -83,4 +83,5 @@ def unknown(found: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[str]
     """Yield "KEY: why" of each key that is not known."""
     for key in found:
         if key not in known:
-            yield f"{key}: can't be done on Kubernetes: {REFUSED.get(key, 'nothing there is alike')}"
+            why = REFUSED.get(key, "nothing there is alike")
+            yield f"{key}: can't be done on Kubernetes: {why}"

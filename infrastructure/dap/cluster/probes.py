@@ -17,9 +17,9 @@ def add_probes(container: Container, part: Part) -> None:
     """Give a container the probes of the part's health check.
 
     A startup probe looks often until the program is there, and waits as long as that takes: a
-    database that replays its log must not be killed. Then a readiness probe keeps away who would ask
-    in vain. There is no liveness probe: what answers late under load is not helped by being killed,
-    and Docker's engine starts nothing anew that is not well either.
+    database that replays its log must not be killed. Then a readiness probe keeps away who would
+    ask in vain. There is no liveness probe: what answers late under load is not helped by being
+    killed, and Docker's engine starts nothing anew that is not well either.
     """
     given = part.keys.get("healthcheck")
     if not given or given.get("disable"):
@@ -58,4 +58,5 @@ def _command(part: Part, test: object) -> list[str] | None:
             return ["/bin/sh", "-c", part.plain("healthcheck.test", str(text))]
         case ["CMD", *words] if words:
             return [part.plain("healthcheck.test", str(word)) for word in words]
-    part.refuse("healthcheck.test", "must begin with CMD, CMD-SHELL or NONE")
+        case _:
+            part.refuse("healthcheck.test", "must begin with CMD, CMD-SHELL or NONE")

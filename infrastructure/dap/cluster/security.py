@@ -12,8 +12,10 @@ from dap.cluster.source import Part
 
 Level = Literal["restricted", "baseline", "privileged"]
 _BASELINE_CAPABILITIES = frozenset(
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID "
-    "SETPCAP SETUID SYS_CHROOT".split()
+    {
+        *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
+        *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+    }
 )
 _RESTRICTED_CAPABILITIES = frozenset({"NET_BIND_SERVICE"})
 # As Docker has it: a user may listen on any port inside its container.

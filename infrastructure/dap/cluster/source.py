@@ -23,7 +23,7 @@ PLATFORM_LABEL = "app.kubernetes.io/part-of"
 _Read = TypeVar("_Read")
 _USER = re.compile(r"([0-9]+):([0-9]+)")
 _VARIABLE = re.compile(r"\$[A-Za-z_{]")
-# A Service's name is a DNS label that begins with a letter; a StatefulSet's pods carry it and a hash.
+# A Service's name begins with a letter; a StatefulSet's is a label of its pods, with a hash.
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _LONGEST_NAME = 52
 

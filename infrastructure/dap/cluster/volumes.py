@@ -13,6 +13,9 @@ from dap.cluster.source import Part, Source
 from dap.settings import choice, refusal
 
 _LONGEST_NAME = 63
+# Below the top of a volume, where file systems have folders of their own, as lost+found; and whose
+# mode and group stay what the kubelet made them, so that it does not look through all files again.
+_DATA = "data"
 # tmpfs options that a volume in memory has by itself, or has no need of: one user is in the pod.
 _TMPFS_KNOWN = frozenset({"exec", "mode", "uid", "gid", "size", "rw", "nosuid", "nodev"})
 
@@ -113,7 +116,8 @@ def _parsed(part: Part, given: object) -> dict[str, Any]:
         if words - {"ro", "rw", "nocopy"}:
             part.refuse("volumes", f"'{given}': allowed options are ro, rw and nocopy")
         return {"source": source, "target": target, "read_only": "ro" in words}
-    assert isinstance(given, Mapping)
+    if not isinstance(given, Mapping):
+        part.refuse("volumes", "must be SOURCE:TARGET[:OPTIONS] or a mapping")
     known = {"type", "source", "target", "read_only", "tmpfs", "volume", "bind"}
     for key in given:
         if key not in known or key == "bind":
@@ -148,7 +152,7 @@ def _mount(
             part.refuse("volumes", f"{place}: has more than {_LONGEST_NAME} characters")
         made.claims.append(place)
         claim: Volume = {"name": place, "persistentVolumeClaim": {"claimName": place}}
-        made._add(claim, target, **rest)
+        made._add(claim, target, subPath=_DATA, **rest)
     else:
         part.refuse(
             "volumes", f"'{place}': can't be done on Kubernetes: pods get no path of their node"

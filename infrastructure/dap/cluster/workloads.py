@@ -41,7 +41,7 @@ def workload(source: Source, part: Part, template: PodTemplate, *, volumes: bool
 
 
 def job(source: Source, part: Part, template: PodTemplate) -> Manifest:
-    """Return the Job of a one-shot service; it is tried once, and its end is the deploy's to judge."""
+    """Return the Job of a one-shot service, which is tried once: the deploy judges its end."""
     spec = {"backoffLimit": 0, "template": template}
     return source.manifest("Job", part.name, part, spec=spec)
 

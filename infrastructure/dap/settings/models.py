@@ -307,7 +307,7 @@ class Limits(Section):
 
 
 class Quota(Section):
-    """What all pods and volumes of the platform may ask the cluster for. Left out: what they need."""
+    """What the whole platform may ask the cluster for. Left out: what it needs."""
 
     cpus: Cpus | None = None
     """CPUs, as the sum of what pods are sure to get."""

@@ -476,7 +476,13 @@ CASES = [
     (f"{ON}hosts: [{{name: a}}]", 5, "hosts", "the cluster has nodes of its own", "no such key"),
     (f"{ON}ports: {{hosts: 2443}}", 5, "ports.hosts", "a cluster is one host", "no such key"),
     (f"{ON}ports: {{engines: 1}}", 5, "ports.engines", "no engine of Docker", "no such key"),
-    (f"{ON.removeprefix(TEST)}domain: dap.localhost", 4, "domain", "their own machine", "such as dap.test"),
+    (
+        f"{ON.removeprefix(TEST)}domain: dap.localhost",
+        4,
+        "domain",
+        "their own machine",
+        "such as dap.test",
+    ),
     (f"{ON}address: 127.0.0.1", 5, "address", "can't be where a cluster", "load balancer"),
     (f"{ON}address: 0.0.0.0", 5, "address", "can't be where a cluster", "load balancer"),
     (
