@@ -42,7 +42,7 @@ def objects(
         secrets: the vault; without it, the password of the registry stands as a placeholder.
 
     Raises:
-        InputError: a service has what a cluster can't do, or the settings do not fit; names the key.
+        InputError: a service has what a cluster can't do, or settings do not fit; names the key.
     """
     source = read(plan, tree, nameserver)
     made = _each(source.parts, lambda part: _part(source, part))

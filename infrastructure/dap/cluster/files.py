@@ -54,22 +54,20 @@ class ConfigMaps:
             return self._where[file.path]
         size = len(file.content)
         if size > MOST_BYTES:
-            self._part.refuse(
+            raise self._part.refusal(
                 "volumes",
                 f"{file.path}: has {size} bytes, and a file in a cluster has {MOST_BYTES} at most",
             )
-        for index, held in enumerate(self._maps):
-            if size + sum(len(each.content) for each in held.values()) <= _FILL_BYTES:
-                break
-        else:
-            index = len(self._maps)
-            self._maps.append({})
-        self._maps[index][_key(file)] = file
-        self._where[file.path] = index
-        return index
+        held = self._maps[-1] if self._maps else None
+        if held is None or size + sum(len(e.content) for e in held.values()) > _FILL_BYTES:
+            held = {}
+            self._maps.append(held)
+        held[_key(file)] = file
+        self._where[file.path] = len(self._maps) - 1
+        return len(self._maps) - 1
 
     def _name(self, index: int) -> str:
-        return self._part.name if index == 0 else f"{self._part.name}-{index + 1}"
+        return self._part.name if index == 0 else f"{self._part.name}.{index + 1}"
 
     def _manifest(self, index: int) -> Manifest:
         manifest = self._source.manifest("ConfigMap", self._name(index), self._part)
@@ -104,7 +102,7 @@ def secret(source: Source, part: Part) -> tuple[Manifest, dict[str, str]] | None
     if not data:
         return None
     if size > MOST_BYTES:
-        part.refuse("secrets", f"have {size} bytes together; allowed: {MOST_BYTES}")
+        raise part.refusal("secrets", f"have {size} bytes together; allowed: {MOST_BYTES}")
     manifest = source.manifest("Secret", part.name, part, type="Opaque", data=data)
     return manifest, targets
 

@@ -75,7 +75,7 @@ def policies(source: Source) -> list[Manifest]:
     whatever lies beyond. One policy serves all pods that have a port, however many these are.
     """
     return [
-        _policy(source, "default", {}, ingress=[], egress=[]),
+        _policy(source, "all", {}, ingress=[], egress=[]),
         _policy(source, "names", {}, egress=[_to_names()]),
         *_of_networks(source),
         *_of_entry(source),
@@ -90,7 +90,7 @@ def _of_networks(source: Source) -> Iterable[Manifest]:
         if not source.compose["networks"][name].get("internal"):
             every = ({"cidr": "0.0.0.0/0", "except": [_OF_NODE]}, {"cidr": "::/0"})
             egress.append({"to": [{"ipBlock": block} for block in every]})
-        yield _policy(source, f"{name}-out", here, egress=egress)
+        yield _policy(source, f"{name}.out", here, egress=egress)
         ports = {port for part in source.parts if name in part.networks for port in _open(part)}
         for port in sorted(ports):
             rule: dict[str, Any] = {"from": [peers]}
@@ -98,7 +98,7 @@ def _of_networks(source: Source) -> Iterable[Manifest]:
                 number, _, protocol = port.partition("-")
                 rule["ports"] = [{"port": int(number), "protocol": protocol.upper()}]
             labels = here | {f"{_PORT}/{port}": "true"}
-            yield _policy(source, f"{name}-{port}", labels, ingress=[rule])
+            yield _policy(source, f"{name}.{port}", labels, ingress=[rule])
 
 
 def _of_entry(source: Source) -> Iterable[Manifest]:
@@ -106,7 +106,7 @@ def _of_entry(source: Source) -> Iterable[Manifest]:
         published = [int(each["published"]) for each in part.keys.get("ports") or ()]
         if published:
             rule = {"ports": [{"port": port, "protocol": "TCP"} for port in published]}
-            yield _policy(source, part.name, source.selector(part), ingress=[rule])
+            yield _policy(source, f"{part.name}.in", source.selector(part), ingress=[rule])
 
 
 def names(source: Source) -> dict[str, Any]:

@@ -94,7 +94,9 @@ def _spec(source: Source, part: Part, mounts: Mounts) -> PodSpec:
     if keys.get("hostname"):
         name = str(keys["hostname"])
         if "." in name:
-            part.refuse("hostname", f"'{name}': must be a DNS label on Kubernetes, without dots")
+            raise part.refusal(
+                "hostname", f"'{name}': must be a DNS label on Kubernetes, without dots"
+            )
         spec["hostname"] = name
     return spec
 
@@ -104,7 +106,7 @@ def _restart(part: Part) -> Literal["Always", "Never"]:
     if part.options.task:
         return "Never"
     if policy not in ("always", "unless-stopped"):
-        part.refuse("restart", f"'{policy}': can't be done on Kubernetes but for a task")
+        raise part.refusal("restart", f"'{policy}': can't be done on Kubernetes but for a task")
     return "Always"
 
 
@@ -112,7 +114,7 @@ def _container(source: Source, part: Part, mounts: Mounts) -> Container:
     keys = part.keys
     policy = str(keys.get("pull_policy", "missing"))
     if policy not in _PULL:
-        part.refuse("pull_policy", f"'{policy}': allowed are {', '.join(_PULL)}")
+        raise part.refusal("pull_policy", f"'{policy}': allowed are {', '.join(_PULL)}")
     image = source.image(str(keys["image"]))
     if image != keys["image"]:
         policy = "missing"  # it is not on the nodes but in the platform's registry
@@ -165,7 +167,9 @@ def _environment(part: Part) -> Iterable[tuple[str, str]]:
         given = {name: value if sep else None for name, sep, value in map(_pair, given)}
     for name, value in given.items():
         if value is None:
-            part.refuse("environment", f"{name}: has no value, and a cluster has none to take")
+            raise part.refusal(
+                "environment", f"{name}: has no value, and a cluster has none to take"
+            )
         text = str(value).lower() if isinstance(value, bool) else str(value)
         yield str(name), part.plain("environment", text)
 
@@ -198,16 +202,22 @@ def sure_millicpus(part: Part) -> int:
 def _gpus(part: Part) -> int:
     deploy: dict[str, Any] = part.keys.get("deploy") or {}
     if set(deploy) - {"replicas", "resources"}:
-        part.refuse("deploy", f"allowed are replicas and resources, found {', '.join(deploy)}")
+        raise part.refusal(
+            "deploy", f"allowed are replicas and resources, found {', '.join(deploy)}"
+        )
     resources: dict[str, Any] = deploy.get("resources") or {}
     reservations: dict[str, Any] = resources.get("reservations") or {}
     if set(resources) - {"reservations"} or set(reservations) - {"devices"}:
-        part.refuse("deploy.resources", "allowed are reservations of devices; use mem_limit, cpus")
+        raise part.refusal(
+            "deploy.resources", "allowed are reservations of devices; use mem_limit, cpus"
+        )
     count = 0
     for device in reservations.get("devices") or ():
         wanted = device.get("count")
         if device.get("driver") != "nvidia" or type(wanted) is not int:
-            part.refuse("x-dap.gpus", "a cluster gives a number of NVIDIA's GPUs, and chooses them")
+            raise part.refusal(
+                "x-dap.gpus", "a cluster gives a number of NVIDIA's GPUs, and chooses them"
+            )
         count += wanted
     return count
 
@@ -218,7 +228,7 @@ def _dependencies(part: Part) -> Iterable[tuple[str, str]]:
         given = {name: {} for name in given}
     for name, how in given.items():
         if set(how) - {"condition"}:
-            part.refuse(f"depends_on.{name}", "allowed is condition")
+            raise part.refusal(f"depends_on.{name}", "allowed is condition")
         yield str(name), str(how.get("condition", "service_started"))
 
 
@@ -229,10 +239,10 @@ def _wait(source: Source, part: Part, name: str, how: str) -> Container:
     """
     other = source.by_name.get(name)
     if how not in ("service_started", "service_healthy"):
-        part.refuse(f"depends_on.{name}.condition", f"'{how}': can't be done on Kubernetes")
+        raise part.refusal(f"depends_on.{name}.condition", f"'{how}': can't be done on Kubernetes")
     port = next((port for port, kind in other.ports if kind == "TCP"), None) if other else None
     if port is None:
-        part.refuse(f"depends_on.{name}", "needs a port to wait for; say expose: there")
+        raise part.refusal(f"depends_on.{name}", "needs a port to wait for; say expose: there")
     small: Quantities = {"cpu": "10m", "memory": "16Mi"}
     return {
         "name": f"wait-{name}",
@@ -258,7 +268,7 @@ def _aliases(part: Part) -> Iterable[dict[str, Any]]:
     )
     for name, address in pairs:
         if address == "host-gateway":
-            part.refuse("extra_hosts", f"{name}: a pod does not reach its node by a name")
+            raise part.refusal("extra_hosts", f"{name}: a pod does not reach its node by a name")
         yield {"ip": str(address), "hostnames": [str(name)]}
 
 

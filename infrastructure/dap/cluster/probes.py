@@ -59,4 +59,4 @@ def _command(part: Part, test: object) -> list[str] | None:
         case ["CMD", *words] if words:
             return [part.plain("healthcheck.test", str(word)) for word in words]
         case _:
-            part.refuse("healthcheck.test", "must begin with CMD, CMD-SHELL or NONE")
+            raise part.refusal("healthcheck.test", "must begin with CMD, CMD-SHELL or NONE")

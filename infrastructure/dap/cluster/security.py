@@ -61,7 +61,7 @@ def of_pod(part: Part) -> PodSecurityContext:
         context["fsGroupChangePolicy"] = "OnRootMismatch"
     more = [str(each) for each in part.keys.get("group_add") or ()]
     if not all(each.isdigit() for each in more):
-        part.refuse("group_add", "a cluster needs groups in numbers")
+        raise part.refusal("group_add", "a cluster needs groups in numbers")
     if more:
         context["supplementalGroups"] = [int(each) for each in more]
     return context
@@ -94,7 +94,7 @@ def _seccomp(part: Part) -> str:
             case ("seccomp", "unconfined"):
                 kind = "Unconfined"
             case _:
-                part.refuse("security_opt", f"'{option}': can't be done on Kubernetes")
+                raise part.refusal("security_opt", f"'{option}': can't be done on Kubernetes")
     return kind
 
 

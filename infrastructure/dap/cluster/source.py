@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -38,9 +38,9 @@ class Part:
     keys: Mapping[str, Any]
     options: ServiceOptions
 
-    def refuse(self, key: str, why: str) -> NoReturn:
-        """Raise the InputError that names the key."""
-        raise InputError(f"{self.where}.{key}: {why}")
+    def refusal(self, key: str, why: str) -> InputError:
+        """Return the error that names the key."""
+        return InputError(f"{self.where}.{key}: {why}")
 
     def amount(self, key: str, reader: Callable[[object], _Read]) -> _Read | None:
         """Return what `reader` makes of a key's value; nothing where there is none.
@@ -61,7 +61,7 @@ class Part:
         try:
             return reader(value)
         except ValueError as error:
-            self.refuse(key, f"'{value}' {error}")
+            raise self.refusal(key, f"'{value}' {error}") from error
 
     def plain(self, key: str, text: str) -> str:
         """Return text as Compose passes it on: `$$` is a dollar sign.
@@ -70,7 +70,9 @@ class Part:
             InputError: it has a variable, which Compose would take from its own environment.
         """
         if _VARIABLE.search(text.replace("$$", "")):
-            self.refuse(key, f"'{text}': has a variable of Compose; write $$ for a dollar sign")
+            raise self.refusal(
+                key, f"'{text}': has a variable of Compose; write $$ for a dollar sign"
+            )
         return text.replace("$$", "$")
 
     @cached_property
@@ -78,7 +80,7 @@ class Part:
         """User and group that it runs as."""
         match = _USER.fullmatch(str(self.keys.get("user", "")))
         if match is None:
-            self.refuse("user", 'a cluster needs "UID:GID" in numbers')
+            raise self.refusal("user", 'a cluster needs "UID:GID" in numbers')
         return int(match[1]), int(match[2])
 
     @cached_property
@@ -113,7 +115,7 @@ class Part:
         for value in self.keys.get("expose") or ():
             port, _, protocol = str(value).partition("/")
             if not port.isdigit() or protocol not in ("", "tcp", "udp"):
-                self.refuse("expose", f"'{value}': must be PORT or PORT/udp")
+                raise self.refusal("expose", f"'{value}': must be PORT or PORT/udp")
             found[int(port), (protocol or "tcp").upper()] = None
         return tuple(found)
 

@@ -17,7 +17,7 @@ from dap.settings import Problem, memory_bytes, refusal
 
 _STANDARD = "pod-security.kubernetes.io"
 _LEVELS: tuple[security.Level, ...] = ("restricted", "baseline", "privileged")
-_PULL_SECRET = "registry"  # noqa: S105  the name of an object
+_PULL_SECRET = "registry.pull"  # noqa: S105  the name of an object, as no service can have
 
 
 def namespace(source: Source, specs: Iterable[PodSpec]) -> Manifest:

@@ -114,16 +114,16 @@ def _parsed(part: Part, given: object) -> dict[str, Any]:
         source, target, *options = given.split(":", 2)
         words = set(",".join(options).split(",")) - {""}
         if words - {"ro", "rw", "nocopy"}:
-            part.refuse("volumes", f"'{given}': allowed options are ro, rw and nocopy")
+            raise part.refusal("volumes", f"'{given}': allowed options are ro, rw and nocopy")
         return {"source": source, "target": target, "read_only": "ro" in words}
     if not isinstance(given, Mapping):
-        part.refuse("volumes", "must be SOURCE:TARGET[:OPTIONS] or a mapping")
+        raise part.refusal("volumes", "must be SOURCE:TARGET[:OPTIONS] or a mapping")
     known = {"type", "source", "target", "read_only", "tmpfs", "volume", "bind"}
     for key in given:
         if key not in known or key == "bind":
-            part.refuse("volumes", f"{given['target']}: {key}: can't be done on Kubernetes")
+            raise part.refusal("volumes", f"{given['target']}: {key}: can't be done on Kubernetes")
     if set(given.get("volume") or ()) - {"nocopy"}:
-        part.refuse("volumes", f"{given['target']}: volume: allowed is nocopy")
+        raise part.refusal("volumes", f"{given['target']}: volume: allowed is nocopy")
     return dict(given)
 
 
@@ -139,7 +139,7 @@ def _mount(
         made._add({"name": name, "emptyDir": {}}, target, **rest)
     elif place.startswith("./"):
         if not rest:
-            part.refuse("volumes", f"{place}: files of the platform are read-only; say :ro")
+            raise part.refusal("volumes", f"{place}: files of the platform are read-only; say :ro")
         place = place[2:]
         if place in source.files:
             volume = maps.volume(name, place, [source.files[place]])
@@ -149,12 +149,12 @@ def _mount(
             made._add(maps.volume(name, place, below), target, readOnly=True)
     elif place in source.compose.get("volumes", {}):
         if len(place) > _LONGEST_NAME:
-            part.refuse("volumes", f"{place}: has more than {_LONGEST_NAME} characters")
+            raise part.refusal("volumes", f"{place}: has more than {_LONGEST_NAME} characters")
         made.claims.append(place)
         claim: Volume = {"name": place, "persistentVolumeClaim": {"claimName": place}}
         made._add(claim, target, subPath=_DATA, **rest)
     else:
-        part.refuse(
+        raise part.refusal(
             "volumes", f"'{place}': can't be done on Kubernetes: pods get no path of their node"
         )
 
@@ -166,10 +166,10 @@ def _in_memory(part: Part) -> Iterator[tuple[str, int | None]]:
         options = dict(option.partition("=")[::2] for option in text.split(",") if option)
         for name, value in options.items():
             if name not in _TMPFS_KNOWN:
-                part.refuse("tmpfs", f"{target}: {name}: can't be done on Kubernetes")
+                raise part.refusal("tmpfs", f"{target}: {name}: can't be done on Kubernetes")
             owner = dict(zip(("uid", "gid"), map(str, part.ids), strict=True)).get(name)
             if owner is not None and value != owner:
-                part.refuse("tmpfs", f"{target}: {name}: must be {owner}, as its user")
+                raise part.refusal("tmpfs", f"{target}: {name}: must be {owner}, as its user")
         yield target, part.read("tmpfs", amounts.size_bytes, options.get("size"))
     shared = part.amount("shm_size", amounts.size_bytes)
     if shared is not None:

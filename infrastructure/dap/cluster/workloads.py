@@ -30,7 +30,7 @@ def workload(source: Source, part: Part, template: PodTemplate, *, volumes: bool
         }
         return source.manifest("Deployment", part.name, part, spec=spec)
     if part.replicas > 1:
-        part.refuse("deploy.replicas", "must be 1 for a service with volumes")
+        raise part.refusal("deploy.replicas", "must be 1 for a service with volumes")
     spec |= {
         "serviceName": part.name,
         # Else a pod that never gets ready keeps the template that would mend it from its place.
