@@ -29,8 +29,8 @@ lint: ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint and the projec
 bench: ## measure on a demo made anew, write doc/benchmarks.md (ONLY=s3,mlflow: those alone)
 	@$(TOOLS) && $(PYTHON) -m tests.bench --only '$(ONLY)'
 
-docs: ## write what is generated: doc/settings.md, doc/baseline.md and the settings' JSON schema
-	@$(TOOLS) && $(PYTHON) -m tests.tools.settings_page && $(PYTHON) -m tests.tools.baseline_page
+docs: ## write what is generated: doc/{settings,baseline,kubernetes}.md and the settings' JSON schema
+	@$(TOOLS) && for page in settings baseline cluster; do $(PYTHON) -m tests.tools.$${page}_page || exit; done
 
 clean: ## remove the demo's platform with its data, and everything built here
 	@$(TOOLS) && $(PYTHON) -m demo clean

@@ -53,6 +53,23 @@ SERVICE: Mapping[str, str] = {
     "x-dap": "what each part of it says (doc/architecture.md)",
 }
 
+OPTIONS: Mapping[str, str] = {
+    "backup": "nothing yet: volumes are claims",
+    "entry": "the Service of the type `cluster.service`; what it answers to is the nameserver's",
+    "exceptions": "the annotation `dap.exceptions`; the namespace takes what the loosest pod needs",
+    "gpus": "`nvidia.com/gpu`, a number",
+    "keeps": "nothing: a deploy reads the volume",
+    "live": "a change of these files makes no pod anew; their folder shows it",
+    "may_stop": "refused: a cluster starts anew what has stopped",
+    "metrics": "a port of the Service",
+    "nameserver": "pods ask it for names; its Service has port 53",
+    "reproduce": "nothing: it is a command in the pod",
+    "routes": "ports of the Service",
+    "ssh": "a port of the Service",
+    "streams": "ports of the Service",
+    "task": "a Job that each deploy runs",
+}
+
 REFUSED: Mapping[str, str] = {
     "devices": "a pod gets devices by plugins of the cluster; GPUs by x-dap.gpus",
     "dns": "names are the cluster's",

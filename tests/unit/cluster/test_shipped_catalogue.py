@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dap.cluster import keys
 from dap.errors import InputError
 
 from tests.paths import ROOT
@@ -274,7 +273,7 @@ def test_a_services_ports_are_those_of_its_routes_and_streams(default: Made) -> 
     assert ports["minio"] == [(9000, 9000), (9001, 9001)]
     assert ports["postgres-service"] == [(5432, 5432)]
     assert ports["admin-python"] == [(8888, 8888), (2222, 2222)]
-    assert [port for port, _ in ports["nginx-proxy"]] == [80, 443, 2200, 2222, 5432]
+    assert [port for port, _ in ports["nginx-proxy"]] == [80, 443, 2222, 2200, 5432]
 
 
 def test_only_the_entry_is_reached_from_outside(made: Made) -> None:
@@ -439,10 +438,3 @@ def test_runners_that_need_dockers_socket_are_refused_by_name() -> None:
     with pytest.raises(InputError) as caught:
         on_cluster(ROOT, {"forge": "gitlab", "cluster": {"slots": 2}})
     assert "gitlab-runner/compose.yml: services.gitlab-runner." in caught.value.message
-
-
-def test_the_page_has_each_key_and_what_becomes_of_it() -> None:
-    text = (ROOT / "doc" / "kubernetes.md").read_text()
-    for table in (keys.SERVICE, keys.VOLUME, keys.HEALTHCHECK, keys.REFUSED):
-        for key, what in table.items():
-            assert f"| `{key}` | {what} |" in text, key
