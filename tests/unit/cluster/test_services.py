@@ -110,7 +110,9 @@ def test_command_entrypoint_and_environment(project: Project) -> None:
     assert container["args"] == ["go", "$HOME", "$$(date)"]
     assert container["workingDir"] == "/work"
     assert {each["name"]: each["value"] for each in container["env"]} == {
-        **{"A": "1", "B": "true", "C": "cost: $5"},
+        "A": "1",
+        "B": "true",
+        "C": "cost: $5",
         "D": "$$(A)",
     }
     listed = one(project, "environment: [A=1, B=, C=x=y]").container("extra")["env"]
@@ -225,7 +227,8 @@ def test_a_quota_of_the_settings_counts(project: Project) -> None:
     quota = {"memory": "64g", "cpus": 12, "storage": "2t"}
     (made,) = on_cluster(project.root, {"cluster": {"quota": quota}}).kind("ResourceQuota").values()
     assert made["spec"]["hard"] == {
-        **{"requests.memory": "64Gi", "requests.cpu": "12"},
+        "requests.memory": "64Gi",
+        "requests.cpu": "12",
         "requests.storage": "2Ti",
     }
 
@@ -238,9 +241,9 @@ def test_memory_for_files(project: Project) -> None:
         for each in made.container("extra")["volumeMounts"]
     }
     assert by_target == {
-        "/tmp": {"medium": "Memory"},  # noqa: S108  in the container
+        "/tmp": {"medium": "Memory"},
         "/run/x": {"medium": "Memory", "sizeLimit": "16Mi"},
-        "/dev/shm": {"medium": "Memory", "sizeLimit": "64Mi"},  # noqa: S108
+        "/dev/shm": {"medium": "Memory", "sizeLimit": "64Mi"},
     }
 
 
@@ -455,7 +458,7 @@ def test_what_a_cluster_cant_do_is_refused_by_name(
 def test_a_user_without_numbers_is_refused(project: Project) -> None:
     text = f"{HEAD}services:\n  extra:\n    image: a:1\n    user: me\n"
     project.service("extra", f"{text}    x-dap: {{exceptions: {{user: why}}}}\n")
-    with pytest.raises(InputError, match='services.extra.user: a cluster needs "UID:GID"'):
+    with pytest.raises(InputError, match=r'services\.extra\.user: a cluster needs "UID:GID"'):
         on_cluster(project.root, {})
 
 
@@ -506,7 +509,7 @@ def test_all_that_is_wrong_is_told_at_once(project: Project) -> None:
     ]
 
 
-def test_every_key_that_is_told_to_be_refused_is(project: Project) -> None:
+def test_every_key_that_is_told_to_be_refused_is() -> None:
     for key in keys.REFUSED:
         assert key not in keys.SERVICE
         assert any(lines.startswith(key) for lines, _ in REFUSALS), key
