@@ -19,14 +19,14 @@ def status(
     """Show how the services, disks and certificates are. Exits with 0 if all is well."""
     import json  # these load slowly
 
-    from dap.cli._project import project_root, project_settings
+    from dap.cli._project import host_settings, project_root
     from dap.cli._report import console
     from dap.mask import masking
     from dap.secrets import open_vault
     from dap.status import survey
     from dap.status.table import show
 
-    root, settings = project_root(), project_settings()
+    root, settings = project_root(), host_settings()
 
     def mask(text: str) -> str:
         return masking(open_vault(root, settings.name).values())(text)

@@ -1,0 +1,240 @@
+"""Pulumi's engine over a platform's stack: what would change, change it, take it away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation
+
+from dap.cluster import Objects
+from dap.errors import DapError, InputError
+from dap.plan import STATE_PASSPHRASE
+from dap.render import Secrets
+from dap.settings import Settings
+from dap.stack.kubeconfig import find
+from dap.stack.model import shared_out
+from dap.stack.program import platform
+
+PROJECT = "dap"
+_PARALLEL = 16
+_OURS = "kubernetes:"
+_NOTHING = ("same", "refresh", "read")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is, or would be, done to an object: `create`, `update`, `replace` or `delete`.
+
+    `paths` are the places of it that differ, and nothing of their values.
+    """
+
+    operation: str
+    thing: str
+    paths: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        where = f": {', '.join(self.paths)}" if self.paths else ""
+        return f"{self.operation} {self.thing}{where}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run did, or a preview found; `drift` is what somebody else had changed."""
+
+    changes: tuple[Change, ...]
+    drift: tuple[Change, ...] = ()
+
+
+@dataclass
+class _Events:
+    """Collects changes from the engine's events."""
+
+    tell: Callable[[str], None]
+    changes: list[Change] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def __call__(self, event: automation.EngineEvent) -> None:
+        if event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
+            self.errors.append(event.diagnostic_event.message.strip())
+        if event.resource_pre_event is None:
+            return
+        metadata = event.resource_pre_event.metadata
+        operation = str(getattr(metadata.op, "value", metadata.op))
+        if operation in _NOTHING or not metadata.type.startswith(_OURS):
+            return
+        paths = tuple(sorted(metadata.detailed_diff or ()))
+        change = Change(operation, metadata.urn.rpartition("::")[2], paths)
+        if change not in self.changes:
+            self.changes.append(change)
+            self.tell(str(change))
+
+
+class Engine:
+    """The stack of one platform.
+
+    Its state is in `.dap/state` of the project, encrypted where it is secret with a passphrase
+    that the vault has. Checkpoints of each step are left out, which makes a run's time grow with
+    the number of objects alone; a run that is killed leaves a mark, and the next one asks the
+    cluster what there is (`--refresh`).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        secrets: Secrets,
+        tell: Callable[[str], None],
+        *,
+        variables: Mapping[str, str] | None = None,
+        command: Path | None = None,
+    ) -> None:
+        """Check what a run needs.
+
+        Args:
+            root: of the project.
+            settings: of a platform on a cluster.
+            secrets: the vault.
+            tell: gets a line for each change.
+            variables: more environment for the engine.
+            command: folder of Pulumi, with bin/; found in PATH by default.
+
+        Raises:
+            InputError: Pulumi is not there, or the kubeconfig does not fit.
+        """
+        self.settings = settings
+        self._root = root
+        self._secrets = secrets
+        self._tell = tell
+        self._variables = variables or {}
+        self._kubeconfig = find(settings, root)
+        if command is None and shutil.which("pulumi") is None:
+            raise InputError(
+                "pulumi is not installed, which target: kubernetes needs",
+                "install it as https://www.pulumi.com/docs/install says, and run again",
+            )
+        self._command = automation.PulumiCommand(str(command) if command else None)
+
+    @property
+    def state(self) -> Path:
+        """Where the state is."""
+        return self._root / ".dap" / "state"
+
+    @property
+    def _mark(self) -> Path:
+        return self.state / f"{self.settings.name}.running"
+
+    def preview(self, objects: Objects) -> Result:
+        """Return what a run would change, and what somebody else has changed since the last one.
+
+        Raises:
+            DapError: the engine failed.
+        """
+        with self._stack(objects) as stack:
+            events = _Events(self._tell)
+            self._run(lambda: stack.preview(refresh=True, **_options(events)), events)
+        return Result(tuple(events.changes))
+
+    def up(self, objects: Objects, *, repair: bool = False) -> Result:
+        """Bring the cluster to the objects.
+
+        Args:
+            objects: of the platform.
+            repair: ask the cluster what there is first, so that what others changed is put right.
+
+        Raises:
+            DapError: the engine failed; what it made by then it knows, and the next run goes on.
+        """
+        with self._stack(objects) as stack:
+            if self._mark.exists():
+                self._tell("the last run was cut off: asking the cluster what there is")
+                stack.cancel()
+                repair = True
+            events = _Events(self._tell)
+            self._mark.touch()
+            self._run(
+                lambda: stack.up(refresh=repair, parallel=_PARALLEL, **_options(events)), events
+            )
+            self._mark.unlink()
+        return Result(tuple(events.changes))
+
+    def destroy(self, objects: Objects, *, data: bool) -> Result:
+        """Take the platform off its cluster; without `data`, volumes and namespace stay.
+
+        Raises:
+            DapError: the engine failed.
+        """
+        with self._stack(objects, protect=not data) as stack:
+            events = _Events(self._tell)
+            if data:
+                # What is protected is so in the state: it is let go there first.
+                self._run(lambda: stack.up(parallel=_PARALLEL, **_options(events)), events)
+                events = _Events(self._tell)
+            self._run(lambda: self._remove(stack, events, data=data), events)
+        return Result(tuple(events.changes))
+
+    def _remove(self, stack: automation.Stack, events: _Events, *, data: bool) -> None:
+        if data:
+            stack.destroy(parallel=_PARALLEL, **_options(events))
+        else:
+            stack.destroy(parallel=_PARALLEL, exclude_protected=True, **_options(events))
+
+    def _run(self, run: Callable[[], object], events: _Events) -> None:
+        try:
+            run()
+        except automation.ConcurrentUpdateError as error:
+            raise InputError(
+                "another run is at work on this platform's state", "wait until it has ended"
+            ) from error
+        except automation.CommandError as error:
+            reasons = "\n".join(dict.fromkeys(events.errors)) or str(error)
+            raise DapError(f"Pulumi failed: {reasons}", "mend it, and deploy again") from error
+
+    @contextmanager
+    def _stack(self, objects: Objects, *, protect: bool = True) -> Iterator[automation.Stack]:
+        """The stack, made if it is not there, with a folder of its own while it is used."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        cluster = self.settings.cluster
+        context = cluster.context if cluster else ""
+        args = shared_out(objects)
+        with tempfile.TemporaryDirectory(prefix="dap-") as folder:
+            passphrase = Path(folder, "passphrase")
+            passphrase.touch(mode=0o600)
+            passphrase.write_text(self._secrets.get(STATE_PASSPHRASE), encoding="utf-8")
+            work = Path(folder, "work")
+            work.mkdir()
+            yield automation.create_or_select_stack(
+                self.settings.name,
+                program=lambda: platform(args, context, protect=protect),
+                project_name=PROJECT,
+                opts=automation.LocalWorkspaceOptions(
+                    work_dir=str(work),
+                    env_vars=self._environment(passphrase),
+                    project_settings=automation.ProjectSettings(PROJECT, "python"),
+                    pulumi_command=self._command,
+                ),
+            )
+
+    def _environment(self, passphrase: Path) -> dict[str, str]:
+        return {
+            "KUBECONFIG": os.pathsep.join(map(str, self._kubeconfig)),
+            "PULUMI_BACKEND_URL": f"file://{self.state}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_SKIP_CHECKPOINTS": "true",
+            **self._variables,
+        }
+
+
+def _options(events: _Events) -> dict[str, Any]:
+    return {"on_event": events, "on_output": _quiet, "suppress_progress": True}
+
+
+def _quiet(_: str) -> None:
+    """Take the engine's own words, which events say better."""

@@ -1,0 +1,40 @@
+"""The program: a platform's components in its cluster."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from dap.stack.components import Application, Space, Volumes
+from dap.stack.model import PlatformArgs
+
+
+def platform(args: PlatformArgs, context: str, *, protect: bool = True) -> None:
+    """Declare a platform to Pulumi's engine, which runs this.
+
+    Args:
+        args: its objects.
+        context: of the kubeconfig that the engine's environment names.
+        protect: what holds data is not removed.
+    """
+    provider = kubernetes.Provider(
+        "cluster",
+        context=context,
+        # Not the file, which each operator has elsewhere: the same context is the same cluster.
+        cluster_identifier=context,
+        enable_server_side_apply=True,
+        # What changes in them is seen by a digest, and pods that run keep what they have mounted.
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
+    space = Space(args.space, protect=protect, providers=[provider])
+    before: list[pulumi.Resource] = [space.namespace, *space.rules]
+    volumes = Volumes(args.volumes, before, protect=protect, providers=[provider])
+    before += volumes.claims
+    naming = {each.name: each for each in args.applications}.get(args.nameserver)
+    address = None
+    if naming is not None:
+        address = Application(naming, before, None, providers=[provider]).address
+    for each in args.applications:
+        if each is not naming:
+            Application(each, before, address, providers=[provider])
