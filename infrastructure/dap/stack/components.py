@@ -62,11 +62,11 @@ _OWN = ("apiVersion", "kind", "metadata")
 
 
 class Space(_Component):
-    """The namespace with its quota, limits, accounts and policies; it is protected."""
+    """The namespace, which is protected, with its quota, limits, accounts and policies."""
 
-    def __init__(self, args: SpaceArgs, *, protect: bool, **options: Any) -> None:
+    def __init__(self, args: SpaceArgs, **options: Any) -> None:
         super().__init__("space", (), **options)
-        self.namespace = self._make(args.namespace, protect=protect)
+        self.namespace = self._make(args.namespace, protect=True)
         self.rules: Resources = [
             self._make(each, depends_on=[self.namespace]) for each in args.rules
         ]
@@ -76,11 +76,9 @@ class Space(_Component):
 class Volumes(_Component):
     """What holds data; it is protected, and never made anew by a change of its class."""
 
-    def __init__(
-        self, args: VolumesArgs, after: Iterable[pulumi.Resource], *, protect: bool, **options: Any
-    ) -> None:
+    def __init__(self, args: VolumesArgs, after: Iterable[pulumi.Resource], **options: Any) -> None:
         super().__init__("volumes", after, **options)
-        self.claims: Resources = [self._make(each, protect=protect) for each in args.claims]
+        self.claims: Resources = [self._make(each, protect=True) for each in args.claims]
         self.register_outputs({})
 
 

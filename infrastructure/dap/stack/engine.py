@@ -164,26 +164,23 @@ class Engine:
             self._mark.unlink()
         return Result(tuple(events.changes))
 
-    def destroy(self, objects: Objects, *, data: bool) -> Result:
+    def destroy(self, *, data: bool) -> Result:
         """Take the platform off its cluster; without `data`, volumes and namespace stay.
 
         Raises:
             DapError: the engine failed.
         """
-        with self._stack(objects, protect=not data) as stack:
+        with self._stack(None) as stack:
             events = _Events(self._tell)
             if data:
-                # What is protected is so in the state: it is let go there first.
-                self._run(lambda: stack.up(parallel=_PARALLEL, **_options(events)), events)
-                events = _Events(self._tell)
-            self._run(lambda: self._remove(stack, events, data=data), events)
+                stack.import_stack(_unprotected(stack.export_stack()))
+            self._run(
+                lambda: stack.destroy(
+                    parallel=_PARALLEL, exclude_protected=not data, **_options(events)
+                ),
+                events,
+            )
         return Result(tuple(events.changes))
-
-    def _remove(self, stack: automation.Stack, events: _Events, *, data: bool) -> None:
-        if data:
-            stack.destroy(parallel=_PARALLEL, **_options(events))
-        else:
-            stack.destroy(parallel=_PARALLEL, exclude_protected=True, **_options(events))
 
     def _run(self, run: Callable[[], object], events: _Events) -> None:
         try:
@@ -197,21 +194,18 @@ class Engine:
             raise DapError(f"Pulumi failed: {reasons}", "mend it, and deploy again") from error
 
     @contextmanager
-    def _stack(self, objects: Objects, *, protect: bool = True) -> Iterator[automation.Stack]:
+    def _stack(self, objects: Objects | None) -> Iterator[automation.Stack]:
         """The stack, made if it is not there, with a folder of its own while it is used."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cluster = self.settings.cluster
-        context = cluster.context if cluster else ""
-        args = shared_out(objects)
         with tempfile.TemporaryDirectory(prefix="dap-") as folder:
             passphrase = Path(folder, "passphrase")
             passphrase.touch(mode=0o600)
             passphrase.write_text(self._secrets.get(STATE_PASSPHRASE), encoding="utf-8")
             work = Path(folder, "work")
             work.mkdir()
-            yield automation.create_or_select_stack(
+            stack = automation.create_or_select_stack(
                 self.settings.name,
-                program=lambda: platform(args, context, protect=protect),
+                program=lambda: None,
                 project_name=PROJECT,
                 opts=automation.LocalWorkspaceOptions(
                     work_dir=str(work),
@@ -220,6 +214,14 @@ class Engine:
                     pulumi_command=self._command,
                 ),
             )
+            if objects is not None:
+                args = shared_out(objects, _claims(stack.export_stack()))
+                stack.workspace.program = lambda: platform(args, self._context)
+            yield stack
+
+    @property
+    def _context(self) -> str:
+        return self.settings.cluster.context if self.settings.cluster else ""
 
     def _environment(self, passphrase: Path) -> dict[str, str]:
         return {
@@ -238,3 +240,23 @@ def _options(events: _Events) -> dict[str, Any]:
 
 def _quiet(_: str) -> None:
     """Take the engine's own words, which events say better."""
+
+
+def _resources(deployment: automation.Deployment) -> list[dict[str, Any]]:
+    return list((deployment.deployment or {}).get("resources") or ())
+
+
+def _claims(deployment: automation.Deployment) -> list[dict[str, Any]]:
+    """Return the claims that the state has, as they were asked for."""
+    return [
+        each["inputs"]
+        for each in _resources(deployment)
+        if each["type"].endswith(":PersistentVolumeClaim")
+    ]
+
+
+def _unprotected(deployment: automation.Deployment) -> automation.Deployment:
+    """Return a state in which nothing is protected any more."""
+    for each in _resources(deployment):
+        each.pop("protect", None)
+    return deployment

@@ -55,8 +55,14 @@ class PlatformArgs(Args):
 _WORKLOADS = ("StatefulSet", "Deployment")
 
 
-def shared_out(objects: Objects) -> PlatformArgs:
-    """Return a platform's objects, each as the matter of one component."""
+def shared_out(objects: Objects, held: Iterable[Object] = ()) -> PlatformArgs:
+    """Return a platform's objects, each as the matter of one component.
+
+    Args:
+        objects: of the platform.
+        held: claims that are there already. Those that nothing mounts any more stay, until the
+            platform is destroyed with its data.
+    """
     space: list[Object] = []
     claims: list[Object] = []
     applications: dict[str, list[Object]] = {}
@@ -68,6 +74,8 @@ def shared_out(objects: Objects) -> PlatformArgs:
             space.append(_plain(manifest))
         else:
             applications.setdefault(name, []).append(_plain(manifest))
+    wanted = {each["metadata"]["name"] for each in claims}
+    claims += [_bare(each) for each in held if each["metadata"]["name"] not in wanted]
     (namespace,) = (each for each in space if each["kind"] == "Namespace")
     # What one-shot services read is there before their Jobs, which are no part of the stack.
     return PlatformArgs(
@@ -108,3 +116,11 @@ def _without(own: Iterable[Object]) -> bool:
 
 def _plain(manifest: Manifest) -> Object:
     return dict(manifest)
+
+
+def _bare(claim: Object) -> Object:
+    """Return a claim of the state as it was first given: without what the program adds."""
+    metadata = dict(claim["metadata"])
+    notes = metadata.pop("annotations", {})
+    own = {key: text for key, text in notes.items() if not key.startswith("pulumi.com/")}
+    return {**claim, "metadata": {**metadata, **({"annotations": own} if own else {})}}

@@ -9,13 +9,12 @@ from dap.stack.components import Application, Space, Volumes
 from dap.stack.model import PlatformArgs
 
 
-def platform(args: PlatformArgs, context: str, *, protect: bool = True) -> None:
+def platform(args: PlatformArgs, context: str) -> None:
     """Declare a platform to Pulumi's engine, which runs this.
 
     Args:
         args: its objects.
         context: of the kubeconfig that the engine's environment names.
-        protect: what holds data is not removed.
     """
     provider = kubernetes.Provider(
         "cluster",
@@ -26,10 +25,12 @@ def platform(args: PlatformArgs, context: str, *, protect: bool = True) -> None:
         # What changes in them is seen by a digest, and pods that run keep what they have mounted.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
+        # What a run made that was cut off, and what a destroy left, is taken over.
+        upsert_existing_objects=True,
     )
-    space = Space(args.space, protect=protect, providers=[provider])
+    space = Space(args.space, providers=[provider])
     before: list[pulumi.Resource] = [space.namespace, *space.rules]
-    volumes = Volumes(args.volumes, before, protect=protect, providers=[provider])
+    volumes = Volumes(args.volumes, before, providers=[provider])
     before += volumes.claims
     naming = {each.name: each for each in args.applications}.get(args.nameserver)
     address = None
