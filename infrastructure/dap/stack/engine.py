@@ -69,8 +69,12 @@ class _Events:
         operation = str(getattr(metadata.op, "value", metadata.op))
         if operation in _NOTHING or not metadata.type.startswith(_OURS):
             return
-        paths = tuple(sorted(metadata.detailed_diff or ()))
-        change = Change(operation, metadata.urn.rpartition("::")[2], paths)
+        paths: set[str] = set()
+        if operation in ("update", "replace") and metadata.old and metadata.new:
+            # Of a secret no value is told, so its whole key is what the engine says of it.
+            found = set(_differing(metadata.old.inputs, metadata.new.inputs))
+            paths = found or set(metadata.diffs or ())
+        change = Change(operation, metadata.urn.rpartition("::")[2], tuple(sorted(paths)))
         if change not in self.changes:
             self.changes.append(change)
             self.tell(str(change))
@@ -260,3 +264,15 @@ def _unprotected(deployment: automation.Deployment) -> automation.Deployment:
     for each in _resources(deployment):
         each.pop("protect", None)
     return deployment
+
+
+def _differing(old: object, new: object, path: str = "") -> Iterator[str]:
+    """Yield the places where two objects differ, as far down as both go."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from _differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _differing(one, other, f"{path}[{index}]")
+    elif old != new:
+        yield path

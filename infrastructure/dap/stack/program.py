@@ -29,9 +29,9 @@ def platform(args: PlatformArgs, context: str) -> None:
         upsert_existing_objects=True,
     )
     space = Space(args.space, providers=[provider])
-    before: list[pulumi.Resource] = [space.namespace, *space.rules]
-    volumes = Volumes(args.volumes, before, providers=[provider])
-    before += volumes.claims
+    # Volumes need nothing but the namespace, so that all else goes where they are kept.
+    volumes = Volumes(args.volumes, [space.namespace], providers=[provider])
+    before: list[pulumi.Resource] = [*space.rules, *volumes.claims]
     naming = {each.name: each for each in args.applications}.get(args.nameserver)
     address = None
     if naming is not None:
