@@ -1,5 +1,6 @@
 """Engine 2: Pulumi makes the objects of a platform in its cluster."""
 
 from dap.stack.engine import Change, Engine, Result
+from dap.stack.plan import objects_of, plan
 
-__all__ = ["Change", "Engine", "Result"]
+__all__ = ["Change", "Engine", "Result", "objects_of", "plan"]

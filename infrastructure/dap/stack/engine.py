@@ -96,6 +96,7 @@ class Engine:
         secrets: Secrets,
         tell: Callable[[str], None],
         *,
+        state: Path | None = None,
         variables: Mapping[str, str] | None = None,
         command: Path | None = None,
     ) -> None:
@@ -106,6 +107,7 @@ class Engine:
             settings: of a platform on a cluster.
             secrets: the vault.
             tell: gets a line for each change.
+            state: folder of the state; by default the project's.
             variables: more environment for the engine.
             command: folder of Pulumi, with bin/; found in PATH by default.
 
@@ -113,7 +115,7 @@ class Engine:
             InputError: Pulumi is not there, or the kubeconfig does not fit.
         """
         self.settings = settings
-        self._root = root
+        self.state = state or root / ".dap" / "state"
         self._secrets = secrets
         self._tell = tell
         self._variables = variables or {}
@@ -124,11 +126,6 @@ class Engine:
                 "install it as https://www.pulumi.com/docs/install says, and run again",
             )
         self._command = automation.PulumiCommand(str(command) if command else None)
-
-    @property
-    def state(self) -> Path:
-        """Where the state is."""
-        return self._root / ".dap" / "state"
 
     @property
     def _mark(self) -> Path:

@@ -45,9 +45,9 @@ def find(settings: Settings, root: Path) -> tuple[Path, ...]:
             contexts += [str(each["name"]) for each in data.get("contexts") or ()]
         except FileNotFoundError:
             if given or len(files) == 1:
-                raise refusal(
-                    [problem("there is no kubeconfig", "cluster.kubeconfig: FILE", str(file))]
-                ) from None
+                what = f"there is no kubeconfig {file}"
+                given_as = given or cluster.context
+                raise refusal([problem(what, "cluster.kubeconfig: FILE", given_as)]) from None
         except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
             what = "the file is no kubeconfig that can be read"
             raise refusal([problem(what, "as kubectl reads it", str(file))]) from error

@@ -98,7 +98,7 @@ def test_a_file_that_is_not_there_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = refused(tmp_path, kubeconfig="none.yml")
-    assert message.startswith("platform.yml:1: cluster.kubeconfig: there is no kubeconfig;")
+    assert message.startswith("platform.yml:1: cluster.kubeconfig: there is no kubeconfig ")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     assert "cluster.context: there is no kubeconfig" in refused(tmp_path)
 
