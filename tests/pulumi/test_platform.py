@@ -27,11 +27,16 @@ PASSPHRASE = "value-of-the-passphrase-x7"
 
 
 class Addressed(Memory):
-    """A cluster that gives each Service an address."""
+    """A cluster that gives each Service an address, and knows in which order all was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[tuple[str, str]] = []
 
     def apply(self, thing: Object, how: How) -> Object:
         """Keep an object."""
         live = super().apply(thing, how)
+        self.order.append((thing["kind"], thing["metadata"]["name"]))
         spec = live.get("spec", {})
         if live["kind"] == "Service":
             spec.setdefault("clusterIP", ADDRESS)
@@ -146,8 +151,8 @@ def test_pods_ask_the_address_that_the_nameserver_got(
     engine.up(other)
     pod = thing(memory, "StatefulSet", "minio")["spec"]["template"]["spec"]
     assert pod["dnsConfig"]["nameservers"] == [ADDRESS]
-    order = [name for _, name in memory.calls]
-    assert order.index("nameserver") < order.index("minio")
+    order = memory.order
+    assert order.index(("Service", "nameserver")) < order.index(("StatefulSet", "minio"))
 
 
 def _with_names(manifest: Any, address: str) -> Any:
