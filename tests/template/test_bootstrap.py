@@ -41,7 +41,7 @@ def test_what_a_cluster_needs_is_there_for_a_cluster_alone(scaffold: Scaffold) -
     def has_pulumi() -> bool:
         bootstrap = [project / "infrastructure/bootstrap"]
         subprocess.run(bootstrap, check=True, env=clean_environment(), capture_output=True)
-        asked = [project / ".venv/bin/python", "-c", "import pulumi_kubernetes"]
+        asked = [str(project / ".venv/bin/python"), "-c", "import pulumi_kubernetes"]
         return subprocess.run(asked, check=False, capture_output=True).returncode == 0
 
     assert not has_pulumi()

@@ -66,7 +66,8 @@ def _allowed(
 
 def _selects(selector: dict[str, Any], pod: Pod) -> bool:
     assert set(selector) <= {"matchLabels"}
-    return selector.get("matchLabels", {}).items() <= pod.labels.items()
+    wanted: dict[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= pod.labels.items()
 
 
 def _is(peer: dict[str, Any], other: Peer) -> bool:
