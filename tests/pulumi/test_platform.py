@@ -24,6 +24,11 @@ from tests.pulumi.standin.store import How, Memory
 from tests.pulumi.standin.values import Object
 from tests.unit.cluster.conftest import ON_CLUSTER, on_cluster
 
+# Where a run fails, Pulumi's SDK leaves its event loop open, which is found at any time later.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 ADDRESS = "10.96.0.99"
 PASSPHRASE = "value-of-the-passphrase-x7"
 
@@ -80,9 +85,9 @@ def engine(memory: Addressed, tmp_path: Path, told: list[str]) -> Iterator[Engin
         yield Engine(tmp_path, settings, Vault(), told.append, variables=variables, command=command)
 
 
-@pytest.fixture
-def left_open() -> Iterator[None]:
-    """What Pulumi's SDK leaves open where a run fails goes here, and not in another test."""
+@pytest.fixture(scope="module", autouse=True)
+def _left_open() -> Iterator[None]:
+    """What the SDK leaves open is not left to tests elsewhere."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -208,7 +213,6 @@ def test_what_others_changed_is_shown_and_mended(
     assert engine.preview(platform).changes == ()
 
 
-@pytest.mark.usefixtures("left_open")
 def test_a_run_that_fails_is_told_and_the_next_one_goes_on(
     engine: Engine, memory: Addressed, platform: Objects
 ) -> None:
@@ -262,7 +266,6 @@ def test_destroy_keeps_data_unless_it_is_asked_for(
     assert memory.objects == {}
 
 
-@pytest.mark.usefixtures("left_open")
 def test_a_class_that_changes_makes_no_volume_anew(
     engine: Engine, memory: Addressed, platform: Objects
 ) -> None:

@@ -11,11 +11,9 @@ import pulumi_kubernetes as kubernetes
 from dap.stack.model import ApplicationArgs, Object, SpaceArgs, VolumesArgs
 
 MANAGER = "dap"
+_MANAGED = {"pulumi.com/patchFieldManager": MANAGER}
 # Whether a pod is ready is judged after content is made, without which some never are.
-_NOTES = {
-    "pulumi.com/patchFieldManager": MANAGER,
-    "pulumi.com/skipAwait": "true",
-}
+_AT_ONCE = {**_MANAGED, "pulumi.com/skipAwait": "true"}
 _CLASSES: dict[str, Callable[[], Callable[..., pulumi.CustomResource]]] = {
     "ConfigMap": lambda: kubernetes.core.v1.ConfigMap,
     "Deployment": lambda: kubernetes.apps.v1.Deployment,
@@ -46,10 +44,13 @@ class _Component(pulumi.ComponentResource):
         own = pulumi.ResourceOptions(depends_on=list(after), **options)
         super().__init__(kind, name, None, own)
 
-    def _make(self, thing: Object, **options: Any) -> pulumi.CustomResource:
+    def _make(
+        self, thing: Object, *, awaited: bool = False, **options: Any
+    ) -> pulumi.CustomResource:
         rest = {_RENAMED.get(key, key): value for key, value in thing.items() if key not in _OWN}
         metadata = thing["metadata"]
-        annotations = {**metadata.get("annotations", {}), **_NOTES}
+        notes = _MANAGED if awaited else _AT_ONCE
+        annotations = {**metadata.get("annotations", {}), **notes}
         return _CLASSES[thing["kind"]]()(
             f"{thing['kind']}/{metadata['name']}",
             opts=pulumi.ResourceOptions(parent=self, **options),
@@ -89,6 +90,7 @@ class Application(_Component):
         args: its objects.
         after: what must be there before.
         nameserver: address that its pods ask for names; None where there is none to ask.
+        awaited: what comes after waits until its pods are ready.
     """
 
     def __init__(
@@ -96,6 +98,8 @@ class Application(_Component):
         args: ApplicationArgs,
         after: Iterable[pulumi.Resource],
         nameserver: pulumi.Input[str] | None,
+        *,
+        awaited: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(args.name, after, **options)
@@ -103,7 +107,7 @@ class Application(_Component):
         self.services: Resources = [self._make(each) for each in args.services]
         self.budgets: Resources = [self._make(each) for each in args.budgets]
         workload = args.workload if nameserver is None else _asking(args.workload, nameserver)
-        self.workload = self._make(workload, depends_on=[*files, *self.services])
+        self.workload = self._make(workload, awaited=awaited, depends_on=[*files, *self.services])
         self.register_outputs({})
 
     @property

@@ -35,7 +35,10 @@ def platform(args: PlatformArgs, context: str) -> None:
     naming = {each.name: each for each in args.applications}.get(args.nameserver)
     address = None
     if naming is not None:
-        address = Application(naming, before, None, providers=[provider]).address
+        # It must answer before others start, of which some look names up but once.
+        served = Application(naming, before, None, awaited=True, providers=[provider])
+        address = served.address
+        before.append(served.workload)
     for each in args.applications:
         if each is not naming:
             Application(each, before, address, providers=[provider])
