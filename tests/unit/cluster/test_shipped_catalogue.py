@@ -223,6 +223,16 @@ def _secret_texts(made: Made) -> Iterator[str]:
             yield base64.b64decode(value).decode()
 
 
+def test_what_the_engine_alone_needs_is_told_to_no_service() -> None:
+    made = on_cluster(ROOT, SETTINGS["ports of nodes"])
+    vault = json.loads(base64.b64decode(made.kind("Secret")["content"]["data"]["vault.json"]))
+    assert "users/admin/password" in vault
+    assert not [name for name in vault if name.startswith("cluster/")]
+    for name, each in made.kind("Secret").items():
+        decoded = " ".join(base64.b64decode(value).decode() for value in each["data"].values())
+        assert "state-passphrase" not in decoded, name
+
+
 def test_objects_stand_in_an_order_in_which_they_can_be_made(made: Made) -> None:
     kinds = list(dict.fromkeys(each["kind"] for each in made.objects.platform))
     before = {"StatefulSet", "Deployment"}
