@@ -307,7 +307,9 @@ COREFILE = f"""\
 def _addons(addresses: Addresses, coredns: str) -> str:
     name = "coredns"
     meta = {"name": name, "namespace": "kube-system"}
-    labels = {"k8s-app": name}
+    # Every distribution of Kubernetes calls the Service and its pods so, whatever answers there.
+    known = "kube-dns"
+    labels = {"k8s-app": known}
     probe = {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1}
     container = {
         "name": name,
@@ -361,7 +363,7 @@ def _addons(addresses: Addresses, coredns: str) -> str:
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": meta,
+            "metadata": {**meta, "name": known},
             "spec": {"clusterIP": addresses.dns, "selector": labels, "ports": ports},
         },
         {

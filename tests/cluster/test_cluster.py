@@ -178,7 +178,7 @@ def test_a_policy_lets_out_to_whom_it_names_alone(space: Space) -> None:
     block = {"ipBlock": {"cidr": f"{space.address('inside')}/32"}}
     names = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-        "podSelector": {"matchLabels": {"k8s-app": "coredns"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
     }
     space.apply(
         {

@@ -67,6 +67,7 @@ OPTIONS: Mapping[str, str] = {
     "routes": "ports of the Service",
     "ssh": "a port of the Service",
     "streams": "ports of the Service",
+    "takes": "claims of the volumes that folders left, mounted there",
     "task": "a Job that each deploy runs",
 }
 
