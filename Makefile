@@ -17,8 +17,8 @@ demo: ## a platform on this machine in build/demo, the example pushed, its pipel
 test: ## all tests but faults between hosts; they deploy platforms and remove them with their data (KEEP: DAP_KEEP=1)
 	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadscope -m 'not long' tests
 
-test-fleet: ## a platform on three fresh hosts, and faults between them; a quarter of an hour
-	@$(TOOLS) && $(PYTHON) -m pytest tests/fleet/test_*.py
+test-fleet: ## platforms on three fresh hosts and on a cluster, and faults; half an hour
+	@$(TOOLS) && $(PYTHON) -m pytest tests/fleet/test_*.py tests/cluster/test_platform.py
 
 test-unit: ## the tests that need no Docker; seconds
 	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests/unit tests/template

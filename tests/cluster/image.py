@@ -50,7 +50,8 @@ def have(*targets: str) -> dict[str, str]:
     missing = [target for target, name in wanted.items() if not client.images.list(name)]
     if missing:
         build(missing)
-        used = {container.image.id for container in client.containers.list(all=True)}
+        running = [container.image for container in client.containers.list(all=True)]
+        used = {image.id for image in running if image is not None}
         for image in client.images.list(filters={"label": LABEL}):
             for old in set(image.tags) - set(references().values()):
                 if image.id not in used:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from dap.cluster import Objects
 from dap.errors import DapError, InputError
 from dap.plan import STATE_PASSPHRASE
 from dap.render import Secrets
+from dap.replace import replace_file
 from dap.settings import Settings
 from dap.stack.kubeconfig import find
 from dap.stack.model import shared_out
@@ -198,6 +200,7 @@ class Engine:
     def _stack(self, objects: Objects | None) -> Iterator[automation.Stack]:
         """The stack, made if it is not there, with a folder of its own while it is used."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._mend()
         with tempfile.TemporaryDirectory(prefix="dap-") as folder:
             passphrase = Path(folder, "passphrase")
             passphrase.touch(mode=0o600)
@@ -220,6 +223,23 @@ class Engine:
                 stack.workspace.program = lambda: platform(args, self._context)
             yield stack
 
+    def _mend(self) -> None:
+        """Put in the place of a state that was cut off while it was written the one before it.
+
+        Where there is none, the run takes over what is in the cluster.
+        """
+        file = self.state / ".pulumi" / "stacks" / PROJECT / f"{self.settings.name}.json"
+        if not file.exists() or _whole(file):
+            return
+        self._mark.touch()
+        backup = file.with_name(f"{file.name}.bak")
+        if backup.exists() and _whole(backup):
+            self._tell("the state was cut off while it was written: going on with the one before")
+            replace_file(file, backup.read_bytes(), 0o600)
+            return
+        self._tell("the state was cut off while it was written: taking over what is in the cluster")
+        file.replace(file.with_name(f"{file.name}.broken"))
+
     @property
     def _context(self) -> str:
         return self.settings.cluster.context if self.settings.cluster else ""
@@ -237,6 +257,15 @@ class Engine:
 
 def _options(events: _Events) -> dict[str, Any]:
     return {"on_event": events, "on_output": _quiet, "suppress_progress": True}
+
+
+def _whole(file: Path) -> bool:
+    """Whether a file of the state was written to its end."""
+    try:
+        json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _quiet(_: str) -> None:
