@@ -33,14 +33,14 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
     Raises:
         DapError: something is refused, failed, or does not become ready.
     """
+    settings = prepared.plan.settings
+    made, files = objects_of(prepared), find(settings, prepared.root)
     with hold(prepared.root / ".dap" / "lock", tell):
-        made = objects_of(prepared)
-        settings = prepared.plan.settings
         if prepared.new_secrets:
             plan(prepared, lambda _: None)
             prepared.vault.save()
         result = Engine(prepared.root, settings, prepared.vault, tell).up(made)
-        with connected(settings, find(settings, prepared.root)) as live:
+        with connected(settings, files) as live:
             live.sweep(made, tell)
             live.await_started(made, tell)
             content = sum(_changed(live.run(task), tell) for task in made.tasks)
@@ -59,14 +59,15 @@ def destroy(
     Raises:
         DapError: the engine failed, or the cluster does not answer.
     """
+    settings = prepared.plan.settings
+    files = find(settings, prepared.root)
     with hold(prepared.root / ".dap" / "lock", tell):
-        settings = prepared.plan.settings
         changes: tuple[Change, ...] = ()
         # With a passphrase that is made up now no state can be read, so there is none.
         if STATE_PASSPHRASE not in prepared.new_secrets:
             engine = Engine(prepared.root, settings, prepared.vault, tell)
             changes = engine.destroy(data=data).changes
-        with connected(settings, find(settings, prepared.root)) as live:
+        with connected(settings, files) as live:
             live.sweep(None, tell)
             return changes, live.claims()
 

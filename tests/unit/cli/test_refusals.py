@@ -108,8 +108,9 @@ CLUSTER = "\ndomain: dap.test\ntarget: kubernetes\ncluster: {context: here, slot
     ("verb", "told"),
     [
         ("plan", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
-        ("deploy", ("target: kubernetes: Ansible brings nothing to a cluster",)),
-        ("status", ("this asks hosts", "kubectl --context here --namespace dap get pods")),
+        ("deploy", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
+        ("status", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
+        ("logs", ("this asks hosts", "kubectl --context here --namespace dap get pods")),
         ("verify", ("target: kubernetes: this asks hosts, and a cluster has none",)),
         ("doctor", ("target: kubernetes: this asks hosts, and a cluster has none",)),
     ],
