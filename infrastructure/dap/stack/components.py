@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 from dap.stack.model import ApplicationArgs, Object, SpaceArgs, VolumesArgs
 
 MANAGER = "dap"
+NO_ADDRESS = "0.0.0.0"  # noqa: S104  no address to listen on
 _MANAGED = {"pulumi.com/patchFieldManager": MANAGER}
 # Whether a pod is ready is judged after content is made, without which some never are.
 _AT_ONCE = {**_MANAGED, "pulumi.com/skipAwait": "true"}
@@ -84,37 +85,50 @@ class Volumes(_Component):
 
 
 class Application(_Component):
-    """A service: its files and names first, then what runs it.
+    """A service: its files and names first, then, by `run`, what runs it.
 
     Args:
         args: its objects.
         after: what must be there before.
-        nameserver: address that its pods ask for names; None where there is none to ask.
-        awaited: what comes after waits until its pods are ready.
     """
 
     def __init__(
+        self, args: ApplicationArgs, after: Iterable[pulumi.Resource], **options: Any
+    ) -> None:
+        super().__init__(args.name, after, **options)
+        self._args = args
+        self._files: Resources = [self._make(each) for each in args.files]
+        self.services: Resources = [self._make(each) for each in args.services]
+        self.budgets: Resources = [self._make(each) for each in args.budgets]
+
+    def run(
         self,
-        args: ApplicationArgs,
         after: Iterable[pulumi.Resource],
         nameserver: pulumi.Input[str] | None,
         *,
         awaited: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(args.name, after, **options)
-        files: Resources = [self._make(each) for each in args.files]
-        self.services: Resources = [self._make(each) for each in args.services]
-        self.budgets: Resources = [self._make(each) for each in args.budgets]
-        workload = args.workload if nameserver is None else _asking(args.workload, nameserver)
-        self.workload = self._make(workload, awaited=awaited, depends_on=[*files, *self.services])
+    ) -> pulumi.CustomResource:
+        """Declare what runs it, once.
+
+        Args:
+            after: what must be there before, beside its own files and names.
+            nameserver: address that its pods ask for names; None where there is none to ask.
+            awaited: what comes after waits until its pods are ready.
+        """
+        given = self._args.workload
+        workload = given if nameserver is None else _asking(given, nameserver)
+        needed = [*self._files, *self.services, *after]
+        made = self._make(workload, awaited=awaited, depends_on=needed)
         self.register_outputs({})
+        return made
 
     @property
     def address(self) -> pulumi.Output[str]:
-        """The address of its Service."""
+        """The address of its Service; in a preview before its namespace is there, none."""
         (service,) = self.services
-        found: pulumi.Output[str] = service.spec["cluster_ip"]  # type: ignore[attr-defined]
+        found: pulumi.Output[str] = service.spec.apply(  # type: ignore[attr-defined]
+            lambda spec: spec.get("cluster_ip") or NO_ADDRESS
+        )
         return found
 
 

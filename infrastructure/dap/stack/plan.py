@@ -9,10 +9,8 @@ from pathlib import Path
 from dap.cluster import Objects, objects
 from dap.engine import Prepared
 from dap.plan import STATE_PASSPHRASE
+from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Engine, Result
-
-# The address of the nameserver is known once its Service is there: the program puts it in.
-_LATER = "0.0.0.0"  # noqa: S104  no address to listen on
 
 
 def objects_of(prepared: Prepared) -> Objects:
@@ -22,7 +20,8 @@ def objects_of(prepared: Prepared) -> Objects:
         InputError: a service has what a cluster can't do, or settings do not fit.
     """
     (tree,) = prepared.trees
-    return objects(prepared.plan, tree, _LATER, prepared.vault)
+    # The nameserver's is known once its Service is there: the program puts it in.
+    return objects(prepared.plan, tree, NO_ADDRESS, prepared.vault)
 
 
 def plan(prepared: Prepared, tell: Callable[[str], None]) -> Result:

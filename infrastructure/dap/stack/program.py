@@ -31,14 +31,18 @@ def platform(args: PlatformArgs, context: str) -> None:
     space = Space(args.space, providers=[provider])
     # Volumes need nothing but the namespace, so that all else goes where they are kept.
     volumes = Volumes(args.volumes, [space.namespace], providers=[provider])
-    before: list[pulumi.Resource] = [*space.rules, *volumes.claims]
-    naming = {each.name: each for each in args.applications}.get(args.nameserver)
+    before = [*space.rules, *volumes.claims]
+    made = {
+        each.name: Application(each, before, providers=[provider]) for each in args.applications
+    }
+    naming = made.pop(args.nameserver, None)
+    first: list[pulumi.Resource] = []
     address = None
     if naming is not None:
-        # It must answer before others start, of which some look names up but once.
-        served = Application(naming, before, None, awaited=True, providers=[provider])
-        address = served.address
-        before.append(served.workload)
-    for each in args.applications:
-        if each is not naming:
-            Application(each, before, address, providers=[provider])
+        # It must answer before others start, of which some look names up but once; and before it
+        # answers, it looks for the entry.
+        names = [service for each in made.values() for service in each.services]
+        first = [naming.run(names, None, awaited=True)]
+        address = naming.address
+    for each in made.values():
+        each.run(first, address)
