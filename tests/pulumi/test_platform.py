@@ -169,7 +169,10 @@ def test_pods_ask_the_address_that_the_nameserver_got(
     pod = thing(memory, "StatefulSet", "minio")["spec"]["template"]["spec"]
     assert pod["dnsConfig"]["nameservers"] == [ADDRESS]
     order = memory.order
-    assert order.index(("Service", "nameserver")) < order.index(("StatefulSet", "minio"))
+    serves = order.index(("Deployment", "nameserver"))
+    assert serves < order.index(("StatefulSet", "minio"))
+    # It begins to answer once it finds the entry, by this.
+    assert order.index(("Service", "nginx-proxy")) < serves
 
 
 def _with_names(manifest: Any, address: str) -> Any:
@@ -251,6 +254,26 @@ def test_a_service_that_is_gone_leaves_its_data(
     assert engine.up(smaller).changes == ()
     engine.up(platform)
     assert ("StatefulSet", "minio") in names(memory)
+
+
+@pytest.mark.parametrize("backup", [True, False], ids=["with the one before", "alone"])
+def test_a_state_that_was_cut_off_is_mended(
+    engine: Engine, memory: Addressed, platform: Objects, told: list[str], backup: bool
+) -> None:
+    """Killed while it wrote its state, Pulumi can't read it: "unexpected end of JSON input"."""
+    engine.up(platform)
+    engine.up(platform)
+    before = set(memory.objects)
+    file = engine.state / ".pulumi" / "stacks" / "dap" / "dap.json"
+    file.write_bytes(file.read_bytes()[:1000])
+    if not backup:
+        for old in file.parent.glob("*.bak*"):
+            old.unlink()
+    done = engine.up(platform)
+    assert any("cut off while it was written" in line for line in told)
+    assert not [each for each in done.changes if each.operation in ("delete", "replace")]
+    assert set(memory.objects) == before
+    assert engine.up(platform).changes == ()
 
 
 def test_destroy_keeps_data_unless_it_is_asked_for(
