@@ -10,6 +10,7 @@ from dap.engine import Prepared
 from dap.engine.lock import hold
 from dap.errors import DapError
 from dap.plan import STATE_PASSPHRASE
+from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Change, Engine
 from dap.stack.kubeconfig import find
 from dap.stack.live import connected
@@ -43,7 +44,10 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
         with connected(settings, files) as live:
             live.sweep(made, tell)
             live.await_started(made, tell)
-            content = sum(_changed(live.run(task), tell) for task in made.tasks)
+            # Tasks are no part of the stack, which alone knows the address by itself.
+            asked = live.address(made.nameserver) if made.nameserver else NO_ADDRESS
+            tasks = objects_of(prepared, asked).tasks
+            content = sum(_changed(live.run(task), tell) for task in tasks)
             live.await_ready(made, tell)
     return Deployed(result.changes, content)
 

@@ -115,6 +115,11 @@ class Live:
                     tell(f"delete {kind}/{name}, which no state knows")
                     self._remove(resource, name)
 
+    def address(self, name: str) -> str:
+        """Return the address of a Service."""
+        found = self._kind("v1", "Service").get(name=name, namespace=self._namespace)
+        return str(found.to_dict()["spec"]["clusterIP"])
+
     def claims(self) -> list[str]:
         """Return the names of the platform's volumes, sorted."""
         found = self._list(self._kind("v1", "PersistentVolumeClaim"), self._label)

@@ -13,15 +13,19 @@ from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Engine, Result
 
 
-def objects_of(prepared: Prepared) -> Objects:
+def objects_of(prepared: Prepared, nameserver: str = NO_ADDRESS) -> Objects:
     """Return the objects of a prepared project.
+
+    Args:
+        prepared: the project.
+        nameserver: the address that pods ask for names. It is known once its Service is there; the
+            program puts it in what it makes by itself.
 
     Raises:
         InputError: a service has what a cluster can't do, or settings do not fit.
     """
     (tree,) = prepared.trees
-    # The nameserver's is known once its Service is there: the program puts it in.
-    return objects(prepared.plan, tree, NO_ADDRESS, prepared.vault)
+    return objects(prepared.plan, tree, nameserver, prepared.vault)
 
 
 def plan(prepared: Prepared, tell: Callable[[str], None]) -> Result:
