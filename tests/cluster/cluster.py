@@ -71,6 +71,12 @@ class Cluster:
         """Interface of this machine that leads to the node."""
         return f"dapk{self.number}"
 
+    @property
+    def there(self) -> bool:
+        """Whether its node runs."""
+        mine = {"label": f"{OWNER}={self.name}", "status": "running"}
+        return bool(self.docker.containers.list(filters=mine))
+
     def up(self) -> None:
         """Make it from blank; it is there when its node is ready and names resolve."""
         images = image.have("node", *image.FOR_PODS)

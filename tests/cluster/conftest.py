@@ -18,7 +18,7 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     made = chosen()
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     try:
-        if not KEEP or not made.kubeconfig.exists():
+        if not KEEP or not made.there:
             begun = time.monotonic()
             made.up()
             with capture.global_and_fixture_disabled():

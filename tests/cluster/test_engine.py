@@ -16,6 +16,8 @@ from pulumi_kubernetes.core.v1 import ConfigMap, PersistentVolumeClaim, Secret, 
 from tests.cluster.cluster import Cluster
 from tests.cluster.space import PAGE, PORT, Space, template
 from tests.pulumi.engine import Engine, up
+from tests.pulumi.sdk import sdk_left_open as sdk_left_open
+from tests.pulumi.sdk import sdk_loop as sdk_loop
 
 MANAGER = {"pulumi.com/patchFieldManager": "dap"}
 LABELS = {"app": "page"}

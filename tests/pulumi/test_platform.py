@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import gc
 import gzip
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,15 +81,6 @@ def engine(memory: Addressed, tmp_path: Path, told: list[str]) -> Iterator[Engin
         }
         command = image.tool("pulumi").parent.parent
         yield Engine(tmp_path, settings, Vault(), told.append, variables=variables, command=command)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _left_open() -> Iterator[None]:
-    """What the SDK leaves open is not left to tests elsewhere."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="module")
