@@ -65,15 +65,16 @@ def destroy(
     """
     settings = prepared.plan.settings
     files = find(settings, prepared.root)
-    with hold(prepared.root / ".dap" / "lock", tell):
+    with hold(prepared.root / ".dap" / "lock", tell), connected(settings, files) as live:
+        # Their pods, though they have ended, hold on to volumes.
+        live.remove_tasks()
         changes: tuple[Change, ...] = ()
         # With a passphrase that is made up now no state can be read, so there is none.
         if STATE_PASSPHRASE not in prepared.new_secrets:
             engine = Engine(prepared.root, settings, prepared.vault, tell)
             changes = engine.destroy(data=data).changes
-        with connected(settings, files) as live:
-            live.sweep(None, tell)
-            return changes, live.claims()
+        live.sweep(None, tell)
+        return changes, live.claims()
 
 
 def _changed(said: str, tell: Callable[[str], None]) -> int:

@@ -115,6 +115,12 @@ class Live:
                     tell(f"delete {kind}/{name}, which no state knows")
                     self._remove(resource, name)
 
+    def remove_tasks(self) -> None:
+        """Remove what past deploys left of their Jobs, with their pods."""
+        jobs = self._kind("batch/v1", "Job")
+        for each in self._list(jobs, self._label):
+            self._remove(jobs, each["metadata"]["name"])
+
     def address(self, name: str) -> str:
         """Return the address of a Service."""
         found = self._kind("v1", "Service").get(name=name, namespace=self._namespace)
