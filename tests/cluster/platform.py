@@ -55,6 +55,8 @@ class ClusterPlatform:
         if self.project.path.exists():
             shutil.rmtree(self.project.path)
             self.project.forget_key()
+            # The next platform has another host key.
+            (self.project.directory / "known_hosts").unlink(missing_ok=True)
         self.project.scaffold()
         file = self.project.path / "platform.yml"
         settings: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -20,8 +20,8 @@ def sdk_loop() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def sdk_left_open() -> Iterator[None]:
-    """A run that fails leaves its event loop open: it goes with the test that had it fail."""
+    """A run that fails leaves its event loop and what waits in it: they go with its own test."""
     # pytest puts the filters back after the test.
-    warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
+    warnings.filterwarnings("ignore", category=pytest.PytestUnraisableExceptionWarning)
     yield
     gc.collect()

@@ -28,13 +28,14 @@ _TASK_S = 3600.0
 # A container that waits for one of these waits for ever.
 _STUCK = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
 # Nothing is taken away that holds data, or that the platform did not make by its objects.
-_SWEPT = (
+SWEPT = (
     *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
     *(("apps/v1", kind) for kind in _WORKLOADS),
     ("batch/v1", "Job"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
 )
+"""Kinds of which nothing may be there with the platform's label that is not planned."""
 
 
 class Live:
@@ -107,7 +108,7 @@ class Live:
             (each["kind"], each["metadata"]["name"])
             for each in ((*objects.platform, *objects.tasks) if objects else ())
         }
-        for version, kind in _SWEPT:
+        for version, kind in SWEPT:
             resource = self._kind(version, kind)
             for each in self._list(resource, self._label):
                 name = each["metadata"]["name"]
@@ -123,8 +124,29 @@ class Live:
 
     def address(self, name: str) -> str:
         """Return the address of a Service."""
-        found = self._kind("v1", "Service").get(name=name, namespace=self._namespace)
-        return str(found.to_dict()["spec"]["clusterIP"])
+        return str(self.get("v1", "Service", name)["spec"]["clusterIP"])
+
+    def get(self, version: str, kind: str, name: str) -> Object:
+        """Return an object of the namespace.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        found = self._kind(version, kind).get(name=name, namespace=self._namespace)
+        return dict(found.to_dict())
+
+    def all(self, version: str, kind: str, selector: str = "") -> list[Object]:
+        """Return the objects of a kind in the namespace, whoever's they are."""
+        return self._list(self._kind(version, kind), selector)
+
+    @property
+    def place(self) -> str:
+        """The namespace."""
+        return self._namespace
+
+    def client(self) -> client.CoreV1Api:
+        """Return a client of its own for what can't be done by several at once: streams."""
+        return client.CoreV1Api(client.ApiClient(self._api.configuration))
 
     def claims(self) -> list[str]:
         """Return the names of the platform's volumes, sorted."""
