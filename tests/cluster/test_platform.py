@@ -3,19 +3,16 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from demo.access import Clock, await_result
+from demo.access import await_result
 from demo.project import REPOSITORY, run
-from tests.cluster.cluster import Cluster
-from tests.cluster.conftest import KEEP
 from tests.cluster.platform import WORKSPACE, ClusterPlatform
-from tests.fleet.user import Client, client
+from tests.fleet.user import Client
 
 NO_CHANGE_S = 30
 BACK_S = 120
@@ -27,38 +24,6 @@ with mlflow.start_run() as run:
     mlflow.log_text("from a pod", "note.txt")
 print(json.dumps(run.info.run_id))
 """
-
-
-@pytest.fixture(scope="module")
-def platform(cluster: Cluster, pytestconfig: pytest.Config) -> Iterator[ClusterPlatform]:
-    """The platform after its first deploy; with DAP_KEEP=1 kept, and taken by the next run."""
-    made = ClusterPlatform.on(cluster)
-    first = made.project.directory / "first.json"
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    try:
-        if not KEEP or not first.exists():
-            with capture.global_and_fixture_disabled():
-                clock = Clock()
-                clock.say("cluster: a project from the template")
-                made.scaffold()
-                clock.say("cluster: images for the node")
-                made.load()
-                clock.say("cluster: dap deploy")
-                first.write_text(json.dumps(made.deploy()), encoding="utf-8")
-                clock.say("cluster: deployed")
-        made.first = json.loads(first.read_text(encoding="utf-8"))
-        yield made
-    finally:
-        if not KEEP:
-            first.unlink(missing_ok=True)
-            made.project.forget_key()
-
-
-@pytest.fixture(scope="module")
-def user(platform: ClusterPlatform, tmp_path_factory: pytest.TempPathFactory) -> Client:
-    """The first user's own OpenSSH, with what `make ssh-config` wrote."""
-    folder: Path = tmp_path_factory.mktemp("ssh")
-    return client(platform.project, platform.plan, platform.cluster.addresses.node, folder)
 
 
 def test_all_is_ready_under_the_restricted_standard(platform: ClusterPlatform) -> None:
@@ -181,22 +146,3 @@ def test_data_outlasts_a_power_cut_of_the_node(platform: ClusterPlatform, user: 
     assert await_result("the workspace", kept, 2 * BACK_S) == "kept"
     done = platform.deploy()
     assert done["changes"] == []
-
-
-def test_destroy_keeps_data_until_it_is_asked_for_by_name(
-    platform: ClusterPlatform, user: Client
-) -> None:
-    name = platform.project.name
-    done = platform.dap("destroy", "--json")
-    assert done.returncode == 0, done.stderr
-    kept = json.loads(done.stdout)["kept"]
-    assert f"workspace-{WORKSPACE}-home" in kept
-    left = platform.cluster.get("pods,services,secrets,statefulsets", "--namespace", name)
-    assert left["items"] == []
-    platform.deploy()
-    assert user.said(WORKSPACE, "cat ~/kept").strip() == "kept"
-    done = platform.dap("destroy", "--delete-data", name, "--json")
-    assert done.returncode == 0, done.stderr
-    with pytest.raises(subprocess.CalledProcessError):
-        platform.cluster.get("namespace", name)
-    (platform.project.directory / "first.json").unlink()

@@ -263,7 +263,7 @@ class Cluster(Place):
             for pod in pods:
                 if pod["status"].get("phase") == "Running":
                     done = self._exec(pod, ["sh", "-c", PROCESSES])
-                    processes = list(_processes(done.stdout.decode(errors="replace")))
+                    processes = list(processes_of(done.stdout.decode(errors="replace")))
                     found.append(Program(pod["metadata"]["name"], service, False, processes))
         return found
 
@@ -393,7 +393,8 @@ def _named(things: Iterable[Object]) -> dict[str, Object]:
     return {each["metadata"]["name"]: each for each in things}
 
 
-def _processes(told: str) -> Iterator[Process]:
+def processes_of(told: str) -> Iterator[Process]:
+    """Yield what PROCESSES says."""
     lines = told.splitlines()
     for start in range(0, len(lines) - LINES + 1, LINES):
         pid, name, users, command, environment = lines[start : start + LINES]
