@@ -1,6 +1,6 @@
 # The distribution's commands. A generated project has its own Makefile (template/Makefile).
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fleet test-unit lint bench docs clean
+.PHONY: help demo test test-fleet test-cluster test-unit lint bench docs clean
 MAKEFLAGS += --no-print-directory
 # Compiled once, the tools in .venv start in half the time, whatever the account's own habit is.
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,11 +14,14 @@ help: ## list these commands
 demo: ## a platform on this machine in build/demo, the example pushed, its pipeline awaited
 	@$(TOOLS) && $(PYTHON) -m demo
 
-test: ## all tests but faults between hosts; they deploy platforms and remove them with their data (KEEP: DAP_KEEP=1)
+test: ## all tests but those of the next two; they deploy platforms and remove them with their data (KEEP: DAP_KEEP=1)
 	@$(TOOLS) && $(PYTHON) -m pytest -n 2 --dist loadscope -m 'not long' tests
 
-test-fleet: ## platforms on three fresh hosts and on a cluster, and faults; half an hour
-	@$(TOOLS) && $(PYTHON) -m pytest tests/fleet/test_*.py tests/cluster/test_platform.py
+test-fleet: ## platforms on three fresh hosts, and faults; half an hour
+	@$(TOOLS) && $(PYTHON) -m pytest tests/fleet/test_*.py
+
+test-cluster: ## Pulumi's engine, and a platform on a Kubernetes of one node; half an hour, the first time more
+	@$(TOOLS) && $(PYTHON) -m pytest tests/pulumi tests/cluster
 
 test-unit: ## the tests that need no Docker; seconds
 	@$(TOOLS) && $(PYTHON) -m pytest -m 'not docker and not slow' tests/unit tests/template

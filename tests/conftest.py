@@ -16,7 +16,7 @@ WITH_ENGINE = (DEMO, GITLAB, FLEET, CLUSTER, PULUMI)
 FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
-LONG = {FLEET_FAULTS, FLEET / "test_verify.py", CLUSTER / "test_platform.py"}
+LONG = (FLEET_FAULTS, FLEET / "test_verify.py", CLUSTER, PULUMI)
 LAST = DEMO / "test_destroy.py"  # removes the platform
 # HERE is what needs neither platform nor hosts.
 ORDER = (DEMO, FAULTS, LAST, GITLAB, FLEET, FLEET_FAULTS, HERE, PULUMI, CLUSTER, BASELINE)
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(item.path.is_relative_to(place) for place in WITH_ENGINE):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
-        if item.path in LONG:
+        if any(item.path.is_relative_to(place) for place in LONG):
             item.add_marker(pytest.mark.long)
     items.sort(key=rank)
 
