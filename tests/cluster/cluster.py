@@ -74,7 +74,7 @@ class Cluster:
     @property
     def there(self) -> bool:
         """Whether its node runs."""
-        mine = {"label": f"{OWNER}={self.name}", "status": "running"}
+        mine: dict[str, Any] = {"label": f"{OWNER}={self.name}", "status": "running"}
         return bool(self.docker.containers.list(filters=mine))
 
     def up(self) -> None:

@@ -79,14 +79,10 @@ class Live:
         jobs.create(body=dict(task), namespace=self._namespace)
         end = time.monotonic() + _TASK_S
         while True:
-            conditions = jobs.get(name=name, namespace=self._namespace).to_dict()["status"]
-            ended = {
-                each["type"]
-                for each in conditions.get("conditions") or ()
-                if each["status"] == "True"
-            }
+            # The pod says it first; the Job, which counts pods, seconds later.
             pods = self._pods(f"batch.kubernetes.io/job-name={name}")
-            if ended & {"Complete", "Failed"}:
+            ended = {pod["status"].get("phase") for pod in pods} & {"Succeeded", "Failed"}
+            if ended:
                 said = self._said(pods)
                 if "Failed" in ended:
                     raise DapError(f"task {name} failed:\n{said.strip()}", "mend it, deploy again")
