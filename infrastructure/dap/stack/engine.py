@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,10 @@ class Engine:
         self._command = automation.PulumiCommand(str(command) if command else None)
 
     @property
+    def _file(self) -> Path:
+        return self.state / ".pulumi" / "stacks" / PROJECT / f"{self.settings.name}.json"
+
+    @property
     def _mark(self) -> Path:
         return self.state / f"{self.settings.name}.running"
 
@@ -218,8 +223,11 @@ class Engine:
                     pulumi_command=self._command,
                 ),
             )
+            # The SDK asks for these after each run by three more commands; events have told all.
+            stack.outputs = dict  # type: ignore[method-assign]
+            stack.info = _summary  # type: ignore[method-assign]
             if objects is not None:
-                args = shared_out(objects, _claims(stack.export_stack()))
+                args = shared_out(objects, _claims(self._file))
                 stack.workspace.program = lambda: platform(args, self._context)
             yield stack
 
@@ -228,7 +236,7 @@ class Engine:
 
         Where there is none, the run takes over what is in the cluster.
         """
-        file = self.state / ".pulumi" / "stacks" / PROJECT / f"{self.settings.name}.json"
+        file = self._file
         if not file.exists() or _whole(file):
             return
         self._mark.touch()
@@ -276,13 +284,18 @@ def _resources(deployment: automation.Deployment) -> list[dict[str, Any]]:
     return list((deployment.deployment or {}).get("resources") or ())
 
 
-def _claims(deployment: automation.Deployment) -> list[dict[str, Any]]:
-    """Return the claims that the state has, as they were asked for."""
+def _claims(state: Path) -> list[dict[str, Any]]:
+    """Return the claims that the state has, as they were asked for; nothing of them is secret."""
+    latest = json.loads(state.read_bytes())["checkpoint"]["latest"] or {}
     return [
         each["inputs"]
-        for each in _resources(deployment)
+        for each in latest.get("resources") or ()
         if each["type"].endswith(":PersistentVolumeClaim")
     ]
+
+
+def _summary(show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG001  as the SDK has it
+    return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
 
 
 def _unprotected(deployment: automation.Deployment) -> automation.Deployment:

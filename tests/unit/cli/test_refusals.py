@@ -111,7 +111,6 @@ CLUSTER = "\ndomain: dap.test\ntarget: kubernetes\ncluster: {context: here, slot
         ("deploy", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
         ("status", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
         ("logs", ("this asks hosts", "kubectl --context here --namespace dap get pods")),
-        ("verify", ("target: kubernetes: this asks hosts, and a cluster has none",)),
         ("doctor", ("target: kubernetes: this asks hosts, and a cluster has none",)),
     ],
 )
