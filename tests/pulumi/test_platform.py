@@ -17,44 +17,9 @@ from dap.stack import Engine, Result
 
 from tests.cluster import image
 from tests.paths import ROOT
+from tests.pulumi.platform import ADDRESS, PASSPHRASE, Addressed, Passphrase
 from tests.pulumi.standin.serve import served
-from tests.pulumi.standin.store import How, Memory
-from tests.pulumi.standin.values import Object
 from tests.unit.cluster.conftest import ON_CLUSTER, on_cluster
-
-# Where a run fails, Pulumi's SDK leaves its event loop open, which is found at any time later.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-ADDRESS = "10.96.0.99"
-PASSPHRASE = "value-of-the-passphrase-x7"
-
-
-class Addressed(Memory):
-    """A cluster that gives each Service an address, and knows in which order all was made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.order: list[tuple[str, str]] = []
-
-    def apply(self, thing: Object, how: How) -> Object:
-        """Keep an object."""
-        live = super().apply(thing, how)
-        self.order.append((thing["kind"], thing["metadata"]["name"]))
-        spec = live.get("spec", {})
-        if live["kind"] == "Service":
-            spec.setdefault("clusterIP", ADDRESS)
-        return live
-
-
-class Vault:
-    """Where the engine has its passphrase from."""
-
-    def get(self, name: str, /) -> str:
-        """Return the passphrase."""
-        assert name == "cluster/state-passphrase"
-        return PASSPHRASE
 
 
 @pytest.fixture
@@ -80,7 +45,9 @@ def engine(memory: Addressed, tmp_path: Path, told: list[str]) -> Iterator[Engin
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
         command = image.tool("pulumi").parent.parent
-        yield Engine(tmp_path, settings, Vault(), told.append, variables=variables, command=command)
+        yield Engine(
+            tmp_path, settings, Passphrase(), told.append, variables=variables, command=command
+        )
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +71,11 @@ def without(made: Objects, name: str) -> Objects:
     return Objects(kept, made.tasks, made.nameserver)
 
 
-def names(memory: Memory) -> set[tuple[str, str]]:
+def names(memory: Addressed) -> set[tuple[str, str]]:
     return {(key[1], key[3]) for key in memory.objects}
 
 
-def thing(memory: Memory, kind: str, name: str) -> Any:
+def thing(memory: Addressed, kind: str, name: str) -> Any:
     (found,) = (each for key, each in memory.objects.items() if key[1::2] == (kind, name))
     return found
 

@@ -80,7 +80,9 @@ class Volumes(_Component):
 
     def __init__(self, args: VolumesArgs, after: Iterable[pulumi.Resource], **options: Any) -> None:
         super().__init__("volumes", after, **options)
-        self.claims: Resources = [self._make(each, protect=True) for each in args.claims]
+        self.claims = {
+            each["metadata"]["name"]: self._make(each, protect=True) for each in args.claims
+        }
         self.register_outputs({})
 
 
@@ -121,6 +123,13 @@ class Application(_Component):
         made = self._make(workload, awaited=awaited, depends_on=needed)
         self.register_outputs({})
         return made
+
+    @property
+    def mounted(self) -> list[str]:
+        """The names of the claims that its pods mount."""
+        volumes = self._args.workload["spec"]["template"]["spec"].get("volumes") or ()
+        claims = (each.get("persistentVolumeClaim") for each in volumes)
+        return [claim["claimName"] for claim in claims if claim]
 
     @property
     def address(self) -> pulumi.Output[str]:

@@ -60,7 +60,7 @@ class _Events:
     """Collects changes from the engine's events."""
 
     tell: Callable[[str], None]
-    changes: list[Change] = field(default_factory=list)
+    changes: dict[Change, None] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
     def __call__(self, event: automation.EngineEvent) -> None:
@@ -79,7 +79,7 @@ class _Events:
             paths = found or set(metadata.diffs or ())
         change = Change(operation, metadata.urn.rpartition("::")[2], tuple(sorted(paths)))
         if change not in self.changes:
-            self.changes.append(change)
+            self.changes[change] = None
             self.tell(str(change))
 
 

@@ -31,18 +31,18 @@ def platform(args: PlatformArgs, context: str) -> None:
     space = Space(args.space, providers=[provider])
     # Volumes need nothing but the namespace, so that all else goes where they are kept.
     volumes = Volumes(args.volumes, [space.namespace], providers=[provider])
-    before = [*space.rules, *volumes.claims]
     made = {
-        each.name: Application(each, before, providers=[provider]) for each in args.applications
+        each.name: Application(each, [space.namespace], providers=[provider])
+        for each in args.applications
     }
     naming = made.pop(args.nameserver, None)
-    first: list[pulumi.Resource] = []
+    first: list[pulumi.Resource] = list(space.rules)
     address = None
     if naming is not None:
         # It must answer before others start, of which some look names up but once; and before it
-        # answers, it looks for the entry.
+        # answers, it looks for the entry. So all wait for it alone, and it for all that they need.
         names = [service for each in made.values() for service in each.services]
-        first = [naming.run(names, None, awaited=True)]
+        first = [naming.run([*space.rules, *names], None, awaited=True)]
         address = naming.address
     for each in made.values():
-        each.run(first, address)
+        each.run([*first, *(volumes.claims[name] for name in each.mounted)], address)
