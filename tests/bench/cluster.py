@@ -102,6 +102,6 @@ def grown(bench: Bench, count: int) -> None:
             "plan, nothing to change": lambda: engine.preview(made),
         }
         for what, way in ways.items():
-            taken = seconds(lambda way=way: way())
+            taken = seconds(way)
             how = f"{len(made.platform)} objects; the engine alone, the API server's time not in it"
             bench.add(Figure(f"{what}, workspaces: {count}", "s", [taken], how))
