@@ -136,6 +136,11 @@ class Project:
             raise subprocess.CalledProcessError(process.returncode, command, "".join(answer))
         return "".join(answer)
 
+    def forget_key(self) -> None:
+        """Remove the key of the project's secrets from this account."""
+        for key in (Path.home() / ".config" / "dap").glob(f"{self.name}-*.key"):
+            key.unlink()
+
     @property
     def password(self) -> str:
         """Password of the first user, as `make credentials` shows it."""

@@ -1,6 +1,7 @@
 """Certificates as a company's CA gives them out, good and bad."""
 
 import datetime as dt
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,13 @@ def _signed(
     extensions: Sequence[tuple[x509.ExtensionType, bool]],
     left_out: type[x509.ExtensionType] | None,
     bits: int = 0,
+    organization: str = "",
 ) -> Signed:
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     key = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    attributes = [(NameOID.ORGANIZATION_NAME, organization)] if organization else []
+    attributes.append((NameOID.COMMON_NAME, name))
+    subject = x509.Name([x509.NameAttribute(kind, value) for kind, value in attributes])
     now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -122,7 +126,7 @@ def server(
     """Make a server's certificate.
 
     Args:
-        names: host names that it is for.
+        names: host names and IP addresses that it is for.
         issuer: who signs it; itself if nobody does.
         days: first and last day that it is valid on, from today.
         purpose: what its key may be used for.
@@ -133,6 +137,26 @@ def server(
         (x509.ExtendedKeyUsage([purpose]), False),
     ]
     if names:
-        alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        alternative = x509.SubjectAlternativeName([_general_name(name) for name in names])
         extensions.append((alternative, False))
     return _signed("server", issuer, days, extensions, without)
+
+
+def client(name: str, organization: str, issuer: Signed) -> Signed:
+    """Make a client's certificate.
+
+    Args:
+        name: its common name.
+        organization: its group, or nothing.
+        issuer: who signs it.
+    """
+    usage: tuple[x509.ExtensionType, bool]
+    usage = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)
+    return _signed(name, issuer, DAYS, [usage], None, organization=organization)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -10,14 +10,21 @@ HERE = Path(__file__).resolve().parent
 DEMO = HERE / "demo"
 FLEET = HERE / "fleet"
 GITLAB = HERE / "gitlab"  # starts from the demo's base image
+CLUSTER = HERE / "cluster"
+PULUMI = HERE / "pulumi"
+WITH_ENGINE = (DEMO, GITLAB, FLEET, CLUSTER, PULUMI)
 FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
 GITOPS = FLEET / "test_gitops.py"  # has a host of its own
-FLEET_LONG = {FLEET_FAULTS, FLEET / "test_verify.py", GITOPS}
+# What `make test` leaves to other commands.
+LONG = (FLEET_FAULTS, FLEET / "test_verify.py", GITOPS, PULUMI, CLUSTER)
 LAST = DEMO / "test_destroy.py"  # removes the platform
 # HERE is what needs neither platform nor hosts.
-ORDER = (DEMO, FAULTS, LAST, GITLAB, GITOPS, FLEET, FLEET_FAULTS, HERE, BASELINE)
+ORDER = (
+    *(DEMO, FAULTS, LAST, GITLAB, GITOPS, FLEET, FLEET_FAULTS),
+    *(HERE, PULUMI, CLUSTER, BASELINE),
+)
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
 # many tests share come after the demo, on the same worker. The baseline's hosts come last on the
 # other one: on a new machine the demo first builds all its images.
@@ -42,12 +49,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what deploys a platform, and put it first: it takes the longest."""
+    """Mark what deploys a platform or has a cluster, and put it first: it takes the longest."""
     for item in items:
-        if any(item.path.is_relative_to(place) for place in (DEMO, GITLAB, FLEET)):
+        if any(item.path.is_relative_to(place) for place in WITH_ENGINE):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
-        if item.path in FLEET_LONG:
+        if any(item.path.is_relative_to(place) for place in LONG):
             item.add_marker(pytest.mark.long)
     items.sort(key=rank)
 

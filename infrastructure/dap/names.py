@@ -22,11 +22,15 @@ def address(plan: Plan) -> str:
 
 
 @contextmanager
-def known(plan: Plan) -> Iterator[None]:
+def known(plan: Plan, there: str = "") -> Iterator[None]:
     """Let this process find the platform's names, where its service host is another machine.
 
     Who does not know a name gets the platform's address. So does who takes it for this machine, as
     all do with names below localhost.
+
+    Args:
+        plan: has the names.
+        there: the platform's address; by default what the plan says.
     """
     if plan.service_host.host.address == "localhost":
         yield
@@ -43,8 +47,8 @@ def known(plan: Plan) -> Iterator[None]:
         return not any(ip_address(each.partition("%")[0]).is_loopback for each in found)
 
     def lead(host: Any, *arguments: Any, **options: Any) -> Any:
-        there = address(plan) if host in names and not elsewhere(host) else host
-        return ask(there, *arguments, **options)
+        away = host not in names or elsewhere(host)
+        return ask(host if away else there or address(plan), *arguments, **options)
 
     socket.getaddrinfo = lead
     try:

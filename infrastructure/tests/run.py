@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from acceptance import Deployed, plugin
+from acceptance import Deployed, Place, plugin
+from acceptance.hosts import hosts_of
 from acceptance.report import Report
 from dap import names, ssh
-from dap.engine import prepare
+from dap.engine import Prepared, prepare
 from dap.errors import DapError, InputError
 
 
@@ -46,22 +47,42 @@ def deployed(root: Path) -> Iterator[Deployed]:
 
     Raises:
         InputError: it is not deployed, or its settings are wrong.
+        DapError: its cluster does not answer.
     """
     prepared = prepare(root)
-    views = [part.host for part in prepared.plan.hosts]
-    with ssh.shared(root, views) as options, names.known(prepared.plan):
-        platform = Deployed(prepared, options)
+    with places(prepared) as found:
+        platform = Deployed(prepared, found)
         if not platform.look():
-            where = platform.service_host.name
-            place = "here" if platform.service_host.here else f"on {where}"
-            raise InputError(f"the platform {platform.name} is not deployed {place}", "make deploy")
+            own = platform.service_host
+            raise InputError(
+                f"the platform {platform.name} is not deployed: {own.place} has nothing of it",
+                "make deploy",
+            )
         if prepared.new_secrets:
             raise InputError(
                 "platform.yml asks for what was never deployed: there is no "
                 + ", ".join(prepared.new_secrets),
                 "make deploy",
             )
-        yield platform
+        with names.known(prepared.plan, platform.address):
+            yield platform
+
+
+@contextmanager
+def places(prepared: Prepared) -> Iterator[Sequence[Place]]:
+    """Give the places that the plan has, as long as they can be asked."""
+    settings, root = prepared.plan.settings, prepared.root
+    if settings.cluster is None:
+        with ssh.shared(root, [part.host for part in prepared.plan.hosts]) as options:
+            yield hosts_of(prepared, options)
+        return
+    # What asks a cluster is installed for one alone.
+    from acceptance.cluster import Cluster
+    from dap.stack.kubeconfig import find
+    from dap.stack.live import connected
+
+    with connected(settings, find(settings, root)) as live:
+        yield [Cluster(prepared, live)]
 
 
 def test(platform: Deployed, *, as_json: bool, only: str) -> int:

@@ -23,9 +23,7 @@ def ask(platform: Deployed, client: requests.Session, url: str, route: Route) ->
 
 def logs(platform: Deployed, route: Route) -> str:
     """Return what tells more of a route."""
-    return (
-        f"docker compose logs {platform.entry} {route.service} in {platform.host(route.host).place}"
-    )
+    return platform.host(route.host).logs(platform.entry, route.service)
 
 
 def test_answers(platform: Deployed, reader: requests.Session, route: Route) -> None:

@@ -4,101 +4,65 @@ from __future__ import annotations
 
 from typing import Any
 
-from acceptance import Deployed, Host, expect, expect_none
-from acceptance.hosts import JOB
+from acceptance import Deployed, Place, expect, expect_none
 from dap.plan import Service
 from dap.settings import memory_bytes
 
-HEALTH_TIMEOUT_S = 30
-ENDED_BY_TIMEOUT = 124
-AGAIN = "docker compose up -d --force-recreate {name} in {place}"
+# Key of Compose → what no deviation is.
+SAFE: dict[str, Any] = {
+    "privileged": False,
+    "cap_drop": ["ALL"],
+    "cap_add": [],
+    "security_opt": ["no-new-privileges:true"],
+    "read_only": True,
+    "devices": [],
+    "pid": "",
+}
 
 
-def test_healthy(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
-    """By its own health check, asked now: Docker's answer may be half a minute old."""
+def test_healthy(platform: Deployed, service: Service) -> None:
+    """By its own health check, asked now."""
     host = platform.host(service.host)
-    remedy = f"docker compose logs {service.name} in {host.place}; then make deploy"
-    state = container["State"]
-    expect(
-        state["Status"] == "running",
-        f"it is {state['Status']}, with exit status {state['ExitCode']}",
-        remedy,
-    )
-    check = (container["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
-    expect(check[0] != "NONE", "it has no health check", "make deploy")
-    command = check[1:] if check[0] == "CMD" else ["/bin/sh", "-c", check[1]]
-    limit = ("timeout", str(HEALTH_TIMEOUT_S))
-    done = host.do(*limit, "docker", "exec", container["Id"], *command)
-    said = (done.stdout + done.stderr).decode(errors="replace").strip()[-200:]
-    late = f"its health check does not end within {HEALTH_TIMEOUT_S} s"
-    expect(done.returncode != ENDED_BY_TIMEOUT, late, remedy)
-    expect(
-        done.returncode == 0,
-        f"its health check ends with {done.returncode}" + (f": {said}" if said else ""),
-        remedy,
-    )
+    problem = host.unwell(service.name)
+    expect(not problem, problem, f"{host.logs(service.name)}; then make deploy")
 
 
-def test_nothing_runs_that_is_not_planned(platform: Deployed, host: Host) -> None:
-    planned = {service.name for service in host.part.services}
-    strangers = []
-    for container in host.everything:
-        labels = container["Config"]["Labels"] or {}
-        service = labels.get("com.docker.compose.service")
-        known = service in planned and labels.get("com.docker.compose.project") == platform.name
-        twice = (
-            known
-            and service in host.containers
-            and labels.get("com.docker.compose.oneoff") != "True"
-            and host.containers[service]["Id"] != container["Id"]
-        )
-        if JOB not in labels and (not known or twice):
-            strangers.append(f"the container {container['Name'].lstrip('/')} is not of the plan")
-    expect_none(strangers, "docker rm --force what is not the platform's, or make deploy")
+def test_nothing_runs_that_is_not_planned(host: Place) -> None:
+    expect_none(host.strangers(), "remove what is not the platform's, or make deploy")
 
 
-def test_limits(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
+def test_limits(platform: Deployed, service: Service) -> None:
     """Memory and number of processes are limited, as the settings say."""
     host = platform.host(service.host)
-    rendered, has = host.compose[service.name], container["HostConfig"]
+    rendered, has = host.compose[service.name], host.limits(service.name)
     wanted = {
-        "Memory": memory_bytes(str(rendered["mem_limit"])),
-        "PidsLimit": int(rendered["pids_limit"]),
-        "NanoCpus": int(float(rendered.get("cpus", 0)) * 1e9),
+        "mem_limit": memory_bytes(str(rendered["mem_limit"])),
+        "pids_limit": int(rendered["pids_limit"]),
+        "cpus": float(rendered.get("cpus", 0)),
     }
     expect_none(
         (
-            f"{key} is {has[key]} where {limit} is meant"
-            for key, limit in wanted.items()
-            if (has[key] or 0) != limit or (key != "NanoCpus" and not limit)
+            f"{key} is {found:g} where {wanted[key]:g} is meant"
+            for key, found in has.items()
+            if found != wanted[key] or (key != "cpus" and not found)
         ),
-        AGAIN.format(name=service.name, place=host.place),
+        host.remedy(service.name),
     )
 
 
-def test_confined(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
+def test_confined(platform: Deployed, service: Service) -> None:
     """It has the rights that `compose.yml` gives, and those are none unless its folder says why."""
     host = platform.host(service.host)
-    rendered, has = host.compose[service.name], container["HostConfig"]
+    rendered, has = host.compose[service.name], host.rights(service.name)
     exceptions = host.exceptions(service.name)
-    # Key of Compose → what Docker has, what no deviation is.
-    rights: dict[str, tuple[Any, Any]] = {
-        "privileged": (has["Privileged"], False),
-        "cap_drop": (has["CapDrop"] or [], ["ALL"]),
-        "cap_add": ([name.removeprefix("CAP_") for name in has["CapAdd"] or []], []),
-        "security_opt": (has["SecurityOpt"] or [], ["no-new-privileges:true"]),
-        "read_only": (has["ReadonlyRootfs"], True),
-        "devices": (has["Devices"] or [], []),
-        "pid": (has["PidMode"], ""),
-    }
     problems = []
-    for key, (found, safe) in rights.items():
-        given = rendered.get(key, safe)
+    for key, safe in SAFE.items():
+        given, found = rendered.get(key, safe), has[key]
         if given != safe and key not in exceptions:
             problems.append(f"{key} is {given}, and x-dap.exceptions does not say why")
         if sorted_if_list(found) != sorted_if_list(given):
             problems.append(f"{key} is {found} where {given} is meant")
-    expect_none(problems, AGAIN.format(name=service.name, place=host.place))
+    expect_none(problems, host.remedy(service.name))
 
 
 def sorted_if_list(value: Any) -> Any:
@@ -106,18 +70,19 @@ def sorted_if_list(value: Any) -> Any:
     return sorted(value) if isinstance(value, list) else value
 
 
-def test_not_root(platform: Deployed, service: Service, container: dict[str, Any]) -> None:
+def test_not_root(platform: Deployed, service: Service) -> None:
     """No process of it is root's, unless its folder says why."""
     host = platform.host(service.host)
-    again = AGAIN.format(name=service.name, place=host.place)
+    again = host.remedy(service.name)
     if "user" in host.exceptions(service.name):
-        wanted = str(host.compose[service.name]["user"])
-        found = container["Config"]["User"]
+        wanted, found = str(host.compose[service.name]["user"]), host.user(service.name)
         expect(found == wanted, f"it runs as {found} where {wanted} is meant", again)
         return
     roots = [
         f"process {process.pid} is root's: {process.name}"
-        for process in host.processes.get(container["Id"], [])
+        for program in host.programs
+        if program.service == service.name and not program.job
+        for process in program.processes
         if 0 in process.users
     ]
     expect_none(roots, again)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acceptance import Deployed, Host, expect_none
+from acceptance import Deployed, Host, Place, expect_none
 from acceptance.commands import do as here
 from dap.secrets.kinds import ssh_public_key
 
@@ -48,17 +48,17 @@ def test_ssh_from_outside(platform: Deployed) -> None:
         if said:
             place = f"{stream.hostname}:{stream.listen}"
             problems.append(f"{place} says to somebody without a key: {said}")
-    expect_none(problems, f"docker compose logs of the service in {platform.place}; make deploy")
+    expect_none(problems, f"{platform.service_host.logs(platform.entry)}; make deploy")
 
 
-def test_ssh_inside(platform: Deployed, host: Host) -> None:
+def test_ssh_inside(platform: Deployed, host: Place) -> None:
     """As somebody who is past the jump would meet it."""
     problems = []
     for service in host.part.services:
         if service.task or service.ssh is None or service.name in host.resting:
             continue
-        address, entry = host.address(service.name), service.ssh
-        said = welcome(platform, host, address, entry.port, entry.host_key)
+        with host.past_the_proxy(service.name, service.ssh.port) as (asks, address, port):
+            said = welcome(platform, asks, address, port, service.ssh.host_key)
         if said:
             problems.append(f"{service.name} says to somebody without a key: {said}")
-    expect_none(problems, f"docker compose logs of it in {host.place}; make deploy")
+    expect_none(problems, f"{host.logs('SERVICE')}; make deploy")

@@ -158,7 +158,7 @@ def fleet(name: str, network: int, wanted: tuple[Member, ...]) -> Iterator[Fleet
         yield made
     finally:
         made.fleet.down()
-        made.forget_key()
+        made.project.forget_key()
         shutil.rmtree(made.fleet.directory)
 
 
@@ -226,7 +226,7 @@ def measure(bench: Bench) -> None:
         run("infrastructure/bootstrap", cwd=made.project.path)
         rendering(bench, made.project.path, place)
     finally:
-        made.forget_key()
+        made.project.forget_key()
         shutil.rmtree(place)
     deploying(bench)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.bench import (
+    cluster,
     cold,
     demo,
     deploy,
@@ -49,6 +50,7 @@ SUBJECTS = {
     "render": Subject("Rendering", render.measure),
     "fleet": Subject("Several hosts", fleet.measure),
     "many": Subject("Many hosts", fleet.measure_many),
+    "cluster": Subject("On a cluster", cluster.measure),
 }
 
 

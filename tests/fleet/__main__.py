@@ -33,7 +33,7 @@ def main() -> int:
         return 0
     fleet.down()
     if given.verb == "down":
-        FleetPlatform.on(fleet).forget_key()
+        FleetPlatform.on(fleet).project.forget_key()
         return 0
     fleet.up()
     print(fleet.hosts_section, end="")

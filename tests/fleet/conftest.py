@@ -40,7 +40,7 @@ def platform(pytestconfig: pytest.Config) -> Iterator[FleetPlatform]:
         if not KEEP:
             first.unlink(missing_ok=True)
             made.fleet.down()
-            made.forget_key()
+            made.project.forget_key()
 
 
 def prepare(made: FleetPlatform, clock: Clock) -> None:
@@ -60,7 +60,7 @@ def prepare(made: FleetPlatform, clock: Clock) -> None:
 def user(platform: FleetPlatform, tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The first user's own OpenSSH, with what `make ssh-config` wrote."""
     folder: Path = tmp_path_factory.mktemp("ssh")
-    return client(platform, folder)
+    return client(platform.project, platform.plan, platform.hub.front, folder)
 
 
 @pytest.fixture

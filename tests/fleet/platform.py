@@ -86,7 +86,7 @@ class FleetPlatform:
         if self.project.path.exists():
             shutil.rmtree(self.project.path)
         (self.project.directory / "known_hosts").unlink(missing_ok=True)
-        self.forget_key()
+        self.project.forget_key()
         self.project.scaffold()
         # Names lead to the service host; a person's would by DNS.
         reach = [f"-oHostName={self.hub.front}", f"-oHostKeyAlias={FORGE}.{self.project.domain}"]
@@ -97,11 +97,6 @@ class FleetPlatform:
             hosts=[self.fleet.hosts[name].settings for name in hosts], workspaces=workspaces
         )
         self.project.commit("The fleet's project")
-
-    def forget_key(self) -> None:
-        """Remove the key of the project's secrets from this account."""
-        for key in (Path.home() / ".config" / "dap").glob(f"{self.project.name}-*.key"):
-            key.unlink()
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def own(pytestconfig: pytest.Config) -> Iterator[Own]:
     fleet = made.platform.fleet
     with engine.in_use(), ExitStack() as undo:
         if not KEEP:
-            undo.callback(made.platform.forget_key)
+            undo.callback(made.platform.project.forget_key)
             undo.callback(fleet.down)
         with capture.global_and_fixture_disabled():
             print()

@@ -11,7 +11,7 @@ import yaml
 
 from demo.access import await_result
 from demo.flow import ASKED, PIPELINE_ENDS
-from demo.project import ADMIN, REPOSITORY
+from demo.project import ADMIN, REPOSITORY, Project
 from tests.fleet.platform import FORGE, FleetPlatform
 from tests.programs import author, printed
 
@@ -46,9 +46,15 @@ class Client:
         return done.stdout
 
 
-def client(platform: FleetPlatform, folder: Path) -> Client:
-    """Make the files of the first user, as the operator does, and put them to use with its key."""
-    project = platform.project
+def client(project: Project, plan: dict[str, Any], address: str, folder: Path) -> Client:
+    """Make the files of the first user, as the operator does, and put them to use with its key.
+
+    Args:
+        project: of the platform.
+        plan: its plan.json.
+        address: where its names lead, as a person's DNS would have it.
+        folder: an empty one, for the files.
+    """
     project.make("ssh-config", f"USER={ADMIN}", f"FOLDER={folder}")
     conf = folder / f"{project.name}.conf"
     # A person's own folder, which ssh looks up by account: not that of who runs the tests.
@@ -61,10 +67,9 @@ def client(platform: FleetPlatform, folder: Path) -> Client:
         for word in block.split("\n")[0].split()[1:]
         if word.endswith(f".{project.domain}")
     ]
-    ports = {stream["hostname"]: stream["listen"] for stream in platform.plan["streams"]}
-    # The names lead to the service host, as a person's DNS would have it.
+    ports = {stream["hostname"]: stream["listen"] for stream in plan["streams"]}
     dns = "".join(
-        f"Host {name}\n  HostName {platform.hub.front}\n  HostKeyAlias [{name}]:{ports[name]}\n"
+        f"Host {name}\n  HostName {address}\n  HostKeyAlias [{name}]:{ports[name]}\n"
         for name in names
         if name in ports
     )

@@ -9,7 +9,7 @@ from copier import run_copy
 
 from tests.paths import ROOT, relative, text_files
 from tests.template.conftest import snapshot
-from tests.tools import baseline_page
+from tests.tools import baseline_page, cluster_page
 from tests.tools.markdown import Use, anchors, inline_code, links, paragraphs
 from tests.tools.pages import PAGES, RENDERED, page_blocks
 from tests.tools.settings_page import PAGE, page, reference
@@ -24,6 +24,11 @@ def test_the_settings_page_is_current() -> None:
 
 def test_the_page_of_the_baseline_is_current() -> None:
     shown, made = baseline_page.PAGE, baseline_page.page()
+    assert shown.read_text() == made, f"{relative(shown)} is stale: make docs"
+
+
+def test_the_page_of_kubernetes_is_current() -> None:
+    shown, made = cluster_page.PAGE, cluster_page.page()
     assert shown.read_text() == made, f"{relative(shown)} is stale: make docs"
 
 

@@ -127,7 +127,7 @@ def test_scripts_with_a_shebang_are_executable() -> None:
 
 
 # Words of the contracts in doc/architecture.md, beside being names of folders.
-FIELDS = {"portal", "registry", "content", "workspace", "engine", "jump", "gitlab"}
+FIELDS = {"portal", "registry", "content", "workspace", "engine", "jump", "gitlab", "nameserver"}
 
 
 @pytest.mark.parametrize("service", sorted(set(SERVICES) - FIELDS))

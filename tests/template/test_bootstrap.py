@@ -31,3 +31,22 @@ def test_the_second_of_two_runs_waits_for_the_first(scaffold: Scaffold) -> None:
     assert (first.returncode, second.returncode) == (0, 0), rest + said
     assert said == "bootstrap: another run is at work on .venv; waiting for its end\n"
     subprocess.run([project / ".venv/bin/dap", "--help"], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+def test_what_a_cluster_needs_is_there_for_a_cluster_alone(scaffold: Scaffold) -> None:
+    project = scaffold()
+    settings = project / "platform.yml"
+
+    def has_pulumi() -> bool:
+        bootstrap = [project / "infrastructure/bootstrap"]
+        subprocess.run(bootstrap, check=True, env=clean_environment(), capture_output=True)
+        asked = [str(project / ".venv/bin/python"), "-c", "import pulumi_kubernetes"]
+        return subprocess.run(asked, check=False, capture_output=True).returncode == 0
+
+    assert not has_pulumi()
+    on_hosts = settings.read_text()
+    settings.write_text(f"{on_hosts}target: kubernetes\n")
+    assert has_pulumi()
+    settings.write_text(on_hosts)
+    assert not has_pulumi()

@@ -26,6 +26,7 @@ This page is made from the models by `make docs` of the distribution.
 PATTERNS = {
     "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$": "DNS label",
     "^[1-9][0-9]*[kmg]$": "size such as `512m` or `4g`",
+    "^[1-9][0-9]{0,5}[mgt]$": "size such as `10g` or `2t`",
 }
 
 

@@ -184,6 +184,7 @@ class ServiceOptions(_Model):
     gpus: int | Literal["all"] | tuple[int | str, ...] = 0
     metrics: Metrics | None = None
     ssh: SshEntry | None = None
+    nameserver: bool = False  # what it answers on port 53 is what names mean in a cluster
     may_stop: bool = False  # it ends with exit status 0 where that is wanted, and stays so
     reproduce: tuple[str, ...] = ()  # command that runs a job of an earlier commit again
     takes: UrlPath | None = None  # where it finds what folders left that are not there any more

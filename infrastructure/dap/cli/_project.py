@@ -52,3 +52,19 @@ def project_settings() -> Settings:
     from dap.settings import load  # loads slowly
 
     return load(project_root() / SETTINGS_FILE)
+
+
+def host_settings() -> Settings:
+    """The settings of a project that runs on hosts.
+
+    Raises:
+        InputError: there is no project, its settings are wrong, or it runs on a cluster.
+    """
+    settings = project_settings()
+    if settings.cluster is not None:
+        raise InputError(
+            f"{SETTINGS_FILE}: target: kubernetes: this asks hosts, and a cluster has none",
+            f"ask the cluster: kubectl --context {settings.cluster.context} "
+            f"--namespace {settings.namespace} get pods",
+        )
+    return settings

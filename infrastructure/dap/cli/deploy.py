@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dap.engine import Prepared
+    from dap.engine import Prepared, Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -33,14 +33,42 @@ def deploy(
     shown = console(as_json=as_json)
     progress = Progress(shown)
     prepared = prepare(project_root())
+    if prepared.plan.settings.cluster is not None:
+        changed = _to_cluster(prepared, progress, as_json=as_json)
+        _end(shown, prepared, progress, changed, as_json=as_json)
+        return
     outcome = run(prepared, "deploy", progress, lost=[forget] if forget else [])
     fail(outcome, progress, as_json=as_json)
     if as_json:
         print_json(outcome, ok=True)
+    _end(shown, prepared, progress, len(outcome.changes()), as_json=as_json)
+
+
+def _to_cluster(prepared: Prepared, progress: Progress, *, as_json: bool) -> int:
+    """Deploy to a cluster; return how much was changed."""
+    import json  # these load slowly
+
+    from dap.stack import deploy as deploy_stack
+
+    done = deploy_stack(prepared, progress.say)
+    if as_json:
+        changes = [
+            {"operation": each.operation, "object": each.thing, "paths": each.paths}
+            for each in done.changes
+        ]
+        told = {"ok": True, "changes": changes, "content": done.content}
+        typer.echo(json.dumps(told, indent=2))
+    return len(done.changes) + done.content
+
+
+def _end(
+    shown: Console, prepared: Prepared, progress: Progress, changed: int, *, as_json: bool
+) -> None:
+    if as_json:
         return
     if prepared.new_secrets:
         progress.say(f"{len(prepared.new_secrets)} secrets made; commit {prepared.vault.file}")
-    progress.say(f"changed={len(outcome.changes())}")
+    progress.say(f"changed={changed}")
     _pages(shown, prepared)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +42,16 @@ def destroy(
             f"--delete-data: must be the platform's name; allowed: {name}; found: {delete_data}",
             "nothing was removed",
         )
+    if prepared.plan.settings.cluster is not None:
+        from dap.stack import destroy as destroy_stack  # loads slowly
+
+        removed, kept = destroy_stack(prepared, progress.say, data=bool(delete_data))
+        if as_json:
+            objects = [each.thing for each in removed]
+            typer.echo(json.dumps({"ok": True, "removed": objects, "kept": kept}, indent=2))
+            return
+        _end(shown, name, kept, deleted=bool(delete_data))
+        return
     outcome = run(
         prepared,
         "destroy",
@@ -50,7 +64,11 @@ def destroy(
     if as_json:
         print_json(outcome, ok=True, kept=kept)
         return
-    if delete_data:
+    _end(shown, name, kept, deleted=bool(delete_data))
+
+
+def _end(shown: Console, name: str, kept: list[str], *, deleted: bool) -> None:
+    if deleted:
         shown.print("The data is deleted. Images and infrastructure/secrets/ are kept.")
     else:
         volumes = ", ".join(kept) or "none"

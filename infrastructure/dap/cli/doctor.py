@@ -19,13 +19,14 @@ def doctor(
     """Examine the hosts, and the platform if it is there. Exits with 0 if there is no problem."""
     import json  # these load slowly
 
-    from dap.cli._project import project_root
+    from dap.cli._project import host_settings, project_root
     from dap.cli._report import console
     from dap.doctor import examine
     from dap.engine import prepare
     from dap.findings import tell
 
     shown = console(as_json=as_json)
+    host_settings()
     prepared = prepare(project_root())
     with shown.status("asking the hosts, which ask mirrors and indexes"):
         found = examine(prepared)

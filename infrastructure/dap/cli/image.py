@@ -26,10 +26,10 @@ def image(
     It is what workspaces and jobs of this commit run in, pulled from the platform's registry.
     """
     from dap.catalogue import read_catalogue  # these load slowly
-    from dap.cli._project import project_root, project_settings
+    from dap.cli._project import host_settings, project_root
     from dap.plan import make_plan
 
-    plan = make_plan(project_settings(), read_catalogue(project_root()))
+    plan = make_plan(host_settings(), read_catalogue(project_root()))
     reference = plan.images.environment(environment)
     if not _docker("image", "inspect", reference):
         reference = _pulled(plan, environment)

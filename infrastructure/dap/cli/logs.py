@@ -29,12 +29,12 @@ def logs(
     """Show what services say, without the platform's secrets. Changes nothing."""
     import json  # these load slowly
 
-    from dap.cli._project import project_root, project_settings
+    from dap.cli._project import host_settings, project_root
     from dap.logs import Wanted, begin, read
     from dap.mask import masking
     from dap.secrets import open_vault
 
-    settings = project_settings()
+    settings = host_settings()
     root = project_root()
     start = begin(since)
     wanted = Wanted(service, lines or (0 if start else 100), start, follow)

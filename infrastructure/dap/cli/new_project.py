@@ -31,7 +31,7 @@ def new_project(
     One that failed on its way goes on when it is run again.
     """
     from dap.catalogue import read_catalogue  # load slowly
-    from dap.cli._project import project_root, project_settings
+    from dap.cli._project import host_settings, project_root
     from dap.cli._report import console, fail
     from dap.engine import Progress, prepare, run
     from dap.errors import DapError
@@ -39,7 +39,7 @@ def new_project(
     from dap.projects import Making
 
     root = project_root()
-    plan = make_plan(project_settings(), read_catalogue(root))
+    plan = make_plan(host_settings(), read_catalogue(root))
     listed = [word.strip() for word in members.split(",") if word.strip()]
     making = Making(root, plan)
     project = making.begin(name, listed, directory)

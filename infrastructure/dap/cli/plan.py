@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dap.engine import Outcome
+    from dap.engine import Outcome, Prepared, Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +32,11 @@ def plan(
     shown = console(as_json=as_json)
     progress = Progress(shown)
     prepared = prepare(project_root())
+    if prepared.plan.settings.cluster is not None:
+        changes = _of_cluster(prepared, progress, shown, as_json=as_json)
+        if exit_code and changes:
+            raise typer.Exit(1)
+        return
     outcome = run(prepared, "plan", progress, check=True)
     fail(outcome, progress, as_json=as_json)
     changes = len(outcome.changes()) + len(prepared.new_secrets)
@@ -45,6 +50,28 @@ def plan(
         shown.print(f"{changes} changes; apply them: make deploy" if changes else "no change")
     if exit_code and changes:
         raise typer.Exit(1)
+
+
+def _of_cluster(prepared: Prepared, progress: Progress, shown: Console, *, as_json: bool) -> int:
+    """Show what would change in a cluster; return how many changes there are."""
+    import json  # these load slowly
+
+    from dap.stack import plan as plan_stack
+
+    found = plan_stack(prepared, progress.say).changes
+    count = len(found) + len(prepared.new_secrets)
+    if as_json:
+        changes = [
+            {"operation": each.operation, "object": each.thing, "paths": each.paths}
+            for each in found
+        ]
+        secrets = list(prepared.new_secrets)
+        typer.echo(json.dumps({"ok": True, "changes": changes, "new_secrets": secrets}, indent=2))
+    else:
+        for name in prepared.new_secrets:
+            progress.say(f"make secret {name}")
+        shown.print(f"{count} changes" if count else "no change")
+    return count
 
 
 def _diffs(shown: Console, outcome: Outcome) -> None:

@@ -37,7 +37,7 @@ def reproduce(
     """
     from dap import names  # load slowly
     from dap.catalogue import read_catalogue
-    from dap.cli._project import project_root, project_settings
+    from dap.cli._project import host_settings, project_root
     from dap.cli._report import console
     from dap.engine import Progress
     from dap.errors import InputError
@@ -48,7 +48,7 @@ def reproduce(
 
     if not _RUN.fullmatch(run):
         raise InputError(f"is no id of a run; allowed: 32 hex digits; found: {json.dumps(run)}")
-    root, settings = project_root(), project_settings()
+    root, settings = project_root(), host_settings()
     plan = make_plan(settings, read_catalogue(root))
     progress = Progress(console(as_json=as_json))
     vault = open_vault(root, settings.name)

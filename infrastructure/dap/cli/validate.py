@@ -21,12 +21,17 @@ def validate(
     """Check platform.yml; changes nothing. Exit status 2 if something is wrong."""
     from dap.catalogue import read_catalogue  # load slowly
     from dap.cli._project import SETTINGS_FILE, project_root
+    from dap.cluster import objects
     from dap.plan import make_plan
+    from dap.render import render
     from dap.settings import SettingsError, load
 
     root = project_root()
     try:
-        make_plan(load(root / SETTINGS_FILE), read_catalogue(root))
+        plan = make_plan(load(root / SETTINGS_FILE), read_catalogue(root))
+        if plan.settings.cluster is not None:
+            (tree,) = render(plan)
+            objects(plan, tree)
     except SettingsError as error:
         if not as_json:
             raise

@@ -25,10 +25,9 @@ def verify(
 
     Exit status: 0 all passed, 1 some failed, 2 could not be tested.
     """
-    from dap.cli._project import project_root, project_settings  # load slowly
+    from dap.cli._project import project_root  # loads slowly
 
     root = project_root()
-    project_settings()
     command = [sys.executable, str(root / "infrastructure" / "tests" / "run.py"), str(root)]
     command += ["--only", only] if only else []
     command += ["--json"] if as_json else []

@@ -38,10 +38,10 @@ def workspace(
     """
     import json
 
-    from dap.cli._project import project_root, project_settings
+    from dap.cli._project import host_settings, project_root
     from dap.reach import hand_over
 
-    settings = project_settings()
+    settings = host_settings()
     root = project_root()
     host = _host(root, settings, name, action)
     if action == "shell":

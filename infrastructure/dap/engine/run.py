@@ -17,6 +17,7 @@ from dap.engine.lock import hold
 from dap.engine.playbook import Event, Outcome, run_playbook
 from dap.engine.prepare import Prepared
 from dap.engine.progress import Progress
+from dap.errors import InputError
 from dap.replace import replace_file
 
 
@@ -69,8 +70,11 @@ def run(
     who needs them.
 
     Raises:
-        DapError: another run holds the lock, or Ansible itself failed.
+        DapError: the target is no host, another run holds the lock, or Ansible itself failed.
     """
+    cluster = prepared.plan.settings.cluster
+    if cluster is not None:
+        raise InputError("platform.yml: target: kubernetes: Ansible brings nothing to a cluster")
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     with hold(prepared.root / ".dap" / "lock", progress.say) as lock:
         # What a deploy left that was killed, such as what its service host told the others.

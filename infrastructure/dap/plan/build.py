@@ -21,7 +21,7 @@ from dap.plan.model import (
     url,
 )
 from dap.plan.order import in_order
-from dap.settings import Settings, Workspace
+from dap.settings import Cluster, Reserve, Settings, Workspace
 
 _ENVIRONMENTS = re.compile(rb"\{[{%][^}]*(?<![.\w'\"])environments?\b")
 
@@ -43,6 +43,8 @@ def make_plan(settings: Settings, catalogue: Catalogue) -> Plan:
 
 
 def _hosts(settings: Settings) -> tuple[HostView, ...]:
+    if settings.cluster is not None:
+        return (_cluster(settings, settings.cluster),)
     placed: dict[str, list[Workspace]] = {host.name: [] for host in settings.hosts}
     runners = [host.name for host in settings.hosts if "runner" in host.roles]
     for workspace in settings.workspaces if runners else ():
@@ -65,6 +67,26 @@ def _hosts(settings: Settings) -> tuple[HostView, ...]:
             workspaces=tuple(placed[host.name]),
         )
         for host in settings.hosts
+    )
+
+
+def _cluster(settings: Settings, cluster: Cluster) -> HostView:
+    """Return a cluster as the one host that it is to services: it has all roles."""
+    return HostView(
+        name="cluster",
+        address=settings.address,
+        user=None,
+        port=None,
+        key="",
+        jump=None,
+        listen=settings.address,
+        roles=("service", "runner"),
+        labels=(),
+        slots=cluster.slots,
+        directory=f"/srv/dap/{settings.name}",
+        gpus=0,
+        reserve=Reserve(),
+        workspaces=tuple(settings.workspaces),
     )
 
 

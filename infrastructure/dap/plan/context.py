@@ -27,6 +27,7 @@ def base_context(
         "hostname": lambda route: hostname(settings.domain, route),
         "url": lambda route: url(settings, route),
         "port_suffix": port_suffix(settings),
+        **_names_of_services(settings),
         "environment": images.environment,
         "environment_route": lambda name: environment_route(catalogue, name),
         "environment_contents": catalogue.environment_contents,
@@ -42,6 +43,20 @@ def base_images(catalogue: Catalogue, images: Images) -> dict[str, str]:
         "content": catalogue.base_content,
         "base": images.base.reference,
         "builder": images.builder.reference,
+    }
+
+
+def _names_of_services(settings: Settings) -> dict[str, Any]:
+    """Return `resolver`, a server of names, and `dns_name(service)`, by which it knows a service.
+
+    They are for what looks names up by itself, without the search list of its container.
+    """
+    if settings.cluster is None:
+        return {"resolver": "127.0.0.11", "dns_name": lambda service: service}
+    below = f"svc.{settings.cluster.domain}"
+    return {
+        "resolver": f"kube-dns.kube-system.{below}",
+        "dns_name": lambda service: f"{service}.{settings.namespace}.{below}",
     }
 
 

@@ -7,6 +7,12 @@ from dap.plan.model import Plan
 
 DIGEST_KEY = "dap/digest-key"
 """Keys the digests of secrets that stand in labels."""
+REGISTRY_PASSWORD = "cluster/registry-password"  # noqa: S105  the name of one
+"""What a cluster's nodes pull images with."""
+STATE_PASSPHRASE = "cluster/state-passphrase"  # noqa: S105  the name of one
+"""What the secrets in the state of a cluster's stack are encrypted with."""
+ENGINE_SECRETS = frozenset({REGISTRY_PASSWORD, STATE_PASSPHRASE})
+"""Those that no service is told, content neither."""
 
 
 def secret_specs(plan: Plan) -> dict[str, SecretKind]:
@@ -20,6 +26,10 @@ def secret_specs(plan: Plan) -> dict[str, SecretKind]:
     for store in settings.storage.stores:
         specs[f"storage/{store.name}/access-key"] = "user"
         specs[f"storage/{store.name}/secret-key"] = "user"
+    if settings.cluster is not None:
+        specs[STATE_PASSPHRASE] = "token"
+    if settings.cluster is not None and settings.cluster.registry.user:
+        specs[REGISTRY_PASSWORD] = "user"
     if settings.mail.user:
         specs["mail/password"] = "user"
     for host in plan.hosts:

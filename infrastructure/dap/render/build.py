@@ -25,13 +25,15 @@ from dap.settings import choice
 class PlanView:
     """The plan as templates of a host see it.
 
-    `passed_*` are other hosts', which its proxy passes on to them; `hosts` are all, this one too.
+    `entry` is the service that receives all routes. `passed_*` are other hosts', which its proxy
+    passes on to them; `hosts` are all, this one too.
     """
 
     routes: tuple[Route, ...]
     streams: tuple[Stream, ...]
     services: tuple[Service, ...]
     connect: tuple[Connect, ...]
+    entry: str
     passed_routes: tuple[Route, ...]
     passed_streams: tuple[Stream, ...]
     hosts: tuple[HostPlan, ...]
@@ -134,6 +136,12 @@ class Renderer:
             for folder in other.folders
             for way in folder.options.connect
         )
+        entries = (
+            service.name
+            for folder in host.folders
+            for service in folder.services
+            if service.options.entry
+        )
         references = {service.name: service.image for service in host.services}
 
         def image(name: str) -> str:
@@ -157,6 +165,7 @@ class Renderer:
                 host.streams,
                 host.services,
                 connect,
+                next(iter(entries), ""),
                 self.plan.passed_routes(host),
                 self.plan.passed_streams(host),
                 self.plan.hosts,

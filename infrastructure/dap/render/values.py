@@ -10,7 +10,7 @@ from typing import Protocol
 import bcrypt
 
 from dap.errors import DapError, InputError
-from dap.plan import DIGEST_KEY, Plan, secret_specs
+from dap.plan import DIGEST_KEY, ENGINE_SECRETS, Plan, secret_specs
 from dap.secrets.hosts import HOSTS_CA, host_certificate, host_key
 from dap.secrets.kinds import CONTENT, ssh_public_key
 from dap.settings import choice
@@ -87,8 +87,8 @@ class Values:
             raise InputError(f"secret {name}: is no SSH key without a passphrase") from error
 
     def vault(self) -> dict[str, str]:
-        """Return all secrets by name but the CA's key and those of hosts."""
-        found = {name: self.secret(name) for name in sorted(self._names)}
+        """Return all secrets by name but the CA's key, those of hosts and those of the engine."""
+        found = {name: self.secret(name) for name in sorted({*self._names} - ENGINE_SECRETS)}
         return {name: value for name, value in found.items() if value}
 
     def digest(self, content: bytes) -> str:

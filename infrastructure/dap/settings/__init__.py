@@ -3,6 +3,7 @@
 from dap.settings.checks import EVERYWHERE
 from dap.settings.load import load
 from dap.settings.models import (
+    Cluster,
     Host,
     Limits,
     Project,
@@ -17,6 +18,7 @@ from dap.settings.types import Gpus, duration_seconds, jump_parts, memory_bytes
 
 __all__ = [
     "EVERYWHERE",
+    "Cluster",
     "Gpus",
     "Host",
     "Limits",

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dap.settings.cluster import cluster_problems
 from dap.settings.problem import NOTHING, Path, Problem, choice, dotted
 from dap.settings.source import Source
 
@@ -45,6 +46,7 @@ class Checks:
         self._ports()
         self._storage()
         self._gitops()
+        self.problems += cluster_problems(self.source, self.data)
         # What hosts are to each other is judged where each is right by itself.
         if not self.problems and len(list(self._entries("hosts"))) > 1:
             self._between_hosts()
@@ -212,7 +214,7 @@ class Checks:
             if isinstance(listed, list) and "runner" in listed:
                 runners.append(str(host.get("name")))
         for path, name in self._texts("workspaces", key="host"):
-            if runners:
+            if runners and self.data.get("target") != "kubernetes":
                 self._known(path, name, runners, "is no host with the role runner")
         for here, workspace in self._entries("workspaces"):
             listed = workspace.get("volumes")

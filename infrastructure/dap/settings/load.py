@@ -28,6 +28,7 @@ _WHAT = {
     "list_type": ("must be a list", "a list; [] for none"),
     "dict_type": ("must hold keys and values", "key: value"),
     "model_type": ("must hold keys and values", "key: value"),
+    "string_too_short": ("is empty", "some text"),
     "too_short": ("is empty", "at least one entry"),
 }
 

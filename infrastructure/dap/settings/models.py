@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
@@ -11,6 +12,7 @@ from dap.settings.problem import NOTHING, Path, Problem
 from dap.settings.source import Source
 from dap.settings.types import (
     Account,
+    ClusterName,
     Cpus,
     Cron,
     Directory,
@@ -29,7 +31,9 @@ from dap.settings.types import (
     OpenPort,
     Port,
     ProjectName,
+    RegistryAddress,
     ServerUrl,
+    Size,
     SshKey,
     StoreUrl,
     UserName,
@@ -302,6 +306,55 @@ class Limits(Section):
     """Memory at most."""
 
 
+class Quota(Section):
+    """What the whole platform may ask the cluster for. Left out: what it needs."""
+
+    cpus: Cpus | None = None
+    """CPUs, as the sum of what pods are sure to get."""
+    memory: Memory | None = None
+    """Memory, as the sum of what pods are sure to get."""
+    storage: Size | None = None
+    """Size of all volumes together."""
+
+
+class ClusterRegistry(Section):
+    """The registry that nodes pull the platform's images from.
+
+    With a user, its password is the secret cluster/registry-password.
+    """
+
+    address: RegistryAddress = ""
+    """Host, port and path before the names of images."""
+    user: Line = ""
+    """Account to log in as; empty: without."""
+
+
+class Cluster(Model):
+    """The Kubernetes cluster that the platform runs on."""
+
+    context: Line = Field(min_length=1)
+    """Context of the kubeconfig: which cluster, and as whom."""
+    kubeconfig: Line = ""
+    """The kubeconfig file. Empty: where kubectl finds it."""
+    namespace: Label | None = None
+    """Namespace of everything that is made. Left out: the platform's name."""
+    service: Literal["LoadBalancer", "NodePort"] = "LoadBalancer"
+    """How the cluster publishes the proxy's ports; NodePort: on every node, `ports` from 30000."""
+    storage_class: ClusterName | None = None
+    """Class of all volumes. Left out: the cluster's default."""
+    size: Size = "10g"
+    """Size of a volume that `sizes` does not name."""
+    sizes: Annotated[dict[str, Size], EmptyIfNone] = Field(default_factory=dict)
+    """Volume, as FOLDER-VOLUME of the catalogue, to its size."""
+    quota: Quota = Field(default_factory=Quota)
+    registry: ClusterRegistry = Field(default_factory=ClusterRegistry)
+    """The registry that nodes pull the platform's images from. Empty: nodes have them already."""
+    slots: int = Field(default=2, ge=0, le=256)
+    """Pipeline jobs that run at once; 0: none."""
+    domain: Domain = "cluster.local"
+    """The cluster's own domain, below which it names services."""
+
+
 Options = Annotated[dict[str, bool | int | str], EmptyIfNone]
 
 
@@ -359,8 +412,12 @@ class Settings(Section):
     """Projects of the analysts."""
     environments: list[Label] = Field(default_factory=_python, min_length=1)
     """Folders of `environments/` whose images are built for jobs, beside those of workspaces."""
+    target: Literal["docker", "kubernetes"] = "docker"
+    """What the platform runs on. docker: `hosts`; kubernetes: `cluster`."""
     hosts: list[Host] = Field(default_factory=_one_host, min_length=1)
     """Machines that the platform runs on."""
+    cluster: Cluster | None = None
+    """The Kubernetes cluster that the platform runs on."""
     workspaces: list[Workspace] = Field(default_factory=_one_workspace)
     """Development containers."""
     storage: Storage = Field(default_factory=lambda: Storage())
@@ -374,6 +431,11 @@ class Settings(Section):
     """Folder of `infrastructure/services/` to what its options.yml lets one choose."""
 
     _source: Source | None = PrivateAttr(default=None)
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the platform in its cluster."""
+        return (self.cluster and self.cluster.namespace) or self.name
 
     def directory(self, host: Host) -> str:
         """Where the platform's files are on a host."""
@@ -406,8 +468,16 @@ def model_at(path: Path) -> type[Model] | None:
     for part in path:
         if isinstance(model, type) and issubclass(model, Model):
             field = model.model_fields.get(str(part))
-            model = field.annotation if field else None
+            model = _one_model(field.annotation) if field else None
         else:
             arguments = getattr(model, "__args__", ())
             model = arguments[-1] if arguments else None
     return model if isinstance(model, type) and issubclass(model, Model) else None
+
+
+def _one_model(annotation: Any) -> Any:
+    """The model in what may be a section or nothing; anything else as it is."""
+    for each in getattr(annotation, "__args__", ()):
+        if type(annotation) is UnionType and isinstance(each, type) and issubclass(each, Model):
+            return each
+    return annotation

@@ -16,12 +16,14 @@ _DOMAIN = rf"({LABEL}\.)+{LABEL}"
 _EMAIL = rf"[A-Za-z0-9._%+-]{{1,64}}@{_DOMAIN}"
 _MEMORY = r"[1-9][0-9]*[kmg]"
 _CRON = r"([0-9*/,-]+( [0-9*/,-]+){4})?"
+_SIZE = r"[1-9][0-9]{0,5}[mgt]"
 _ACCOUNT = r"[a-z_][a-z0-9_.-]{0,31}"
 _DIRECTORY = r"(/[A-Za-z0-9._-]+)+"
 _IMAGE = (
     r"([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
+_REGISTRY = rf"({LABEL}(\.{LABEL})*(:[0-9]{{1,5}})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*)?"
 # The labels of routes stand before the domain, and a whole name has at most 253 characters.
 _LONGEST_DOMAIN = 189
 _LEAST_MEMORY = 16 * 1024**2
@@ -30,7 +32,7 @@ _DURATION = r"[1-9][0-9]{0,5}[smhd]"
 _LEAST_DURATION_S = 10
 _OPEN_PORT = "a port from 1 to 65535, as 9100, or with its protocol, as 51820/udp"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
+_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 HIDDEN = "hidden"
 """In the context of an error: the value found must not be shown."""
@@ -264,6 +266,28 @@ Memory = Annotated[
     str,
     *_matches(_MEMORY, "is no amount of memory", "a whole number and k, m or g, as 512m or 4g"),
     _checked(_memory),
+]
+Size = Annotated[
+    str,
+    *_matches(_SIZE, "is no size of a volume", "a whole number and m, g or t, as 500m, 10g or 2t"),
+]
+ClusterName = Annotated[
+    str,
+    *_matches(
+        rf"{LABEL}(\.{LABEL})*",
+        "is no name of an object of a cluster",
+        "DNS labels joined by dots, such as fast or ssd.example.org",
+        longest=253,
+    ),
+]
+RegistryAddress = Annotated[
+    str,
+    *_matches(
+        _REGISTRY,
+        "is no registry",
+        "host[:port][/path], such as registry.example.org/dap",
+        shortest=0,
+    ),
 ]
 Cpus = Annotated[
     float, AfterValidator(_cpus), Field(json_schema_extra={"minimum": 0.05, "maximum": 1024})

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -54,10 +55,22 @@ def clear(scratch: Path) -> None:
             entry.unlink()
 
 
+def private(passwords: Path) -> Path:
+    """Return a copy that its owner alone may read: libpq passes over any other.
+
+    In a cluster, files of secrets are root's and of the service's group.
+    """
+    copy = Path(tempfile.gettempdir(), passwords.name)
+    with open(copy, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(passwords.read_text())
+    return copy
+
+
 def main() -> None:
     """Become the server; raises CalledProcessError where the schema can't be upgraded."""
     uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
     clear(Path(os.environ["TMPDIR"]))
+    os.environ["PGPASSFILE"] = str(private(Path(os.environ["PGPASSFILE"])))
     revision = database_revision(uri)
     if revision not in (None, SCHEMA_REVISION.read_text().strip()):
         print(f"upgrading the schema from revision {revision}", flush=True)

@@ -3,6 +3,7 @@
 from acceptance.findings import CheckError, expect, expect_none
 from acceptance.hosts import Host
 from acceptance.jobs import Finished, Job, Ran
+from acceptance.place import Place
 from acceptance.platform import Deployed
 from acceptance.workspaces import Workspace
 
@@ -12,6 +13,7 @@ __all__ = [
     "Finished",
     "Host",
     "Job",
+    "Place",
     "Ran",
     "Workspace",
     "expect",

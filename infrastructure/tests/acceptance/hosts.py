@@ -1,22 +1,19 @@
-"""A host of the platform: what runs and lies there, and commands as root on it."""
+"""A host of the platform: what Docker runs and what lies there, and commands as root on it."""
 
 from __future__ import annotations
 
 import base64
-import io
 import json
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
+from dap import names
 from dap.engine.prepare import Prepared
-from dap.plan import HostPlan, Stream
+from dap.plan import HostPlan
 from dap.plan.model import HostView
 from dap.reach import HostError, as_root, ask, listen
 from dap.render import Tree
@@ -24,11 +21,23 @@ from dap.render.compose import MAY_STOP_LABEL
 
 from acceptance.commands import TIMEOUT_S, do, said
 from acceptance.findings import CheckError, UnreachedError
+from acceptance.place import (
+    HEALTH_TIMEOUT_S,
+    LATE,
+    READ,
+    Entry,
+    Place,
+    Process,
+    Program,
+    entries,
+    unhealthy,
+)
 
 Container = dict[str, Any]
 LABEL = "com.docker.compose"
 JOB = "dap.pipeline"
 """Label of what a pipeline makes."""
+ENDED_BY_TIMEOUT = 124
 # Containers come and go: what is said of the others counts.
 INSPECT = """\
 found=
@@ -39,37 +48,10 @@ found=$(printf '%s\\n' $found | sort -u)
 if [ -z "$found" ]; then echo '[]'; exit; fi
 docker container inspect $found
 """
-# Files may change and vanish while they are read.
-READ = """\
-find "$@" -print0 | tar --create --absolute-names --null --no-recursion --files-from=- \
-    --ignore-failed-read --warning=no-file-changed --file=- || [ $? = 1 ]
-"""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file or folder of a host; `content` is none where it is no plain file."""
-
-    path: str
-    mode: int
-    owner: tuple[int, int]
-    folder: bool
-    content: bytes | None
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process of a container; `users` are real, effective, saved and filesystem user."""
-
-    pid: int
-    name: str
-    users: tuple[int, ...]
-    command: bytes
-    environment: bytes
-
-
-class Host:
-    """A host, which is this machine or is reached over SSH."""
+class Host(Place):
+    """A host with Docker's engine, which is this machine or is reached over SSH."""
 
     def __init__(
         self,
@@ -79,16 +61,10 @@ class Host:
         options: Callable[[HostView], list[str]],
     ) -> None:
         """Know what is planned there; `options` gives those of ssh."""
-        self.part, self.tree = part, tree
-        self.name, self.directory = part.host.name, Path(tree.directory)
+        super().__init__(prepared, part, tree)
+        self.directory = Path(tree.directory)
         self.containers: dict[str, Container] = {}
-        self._prepared, self._options = prepared, options
-        self._problem: UnreachedError | None = None
-
-    @property
-    def view(self) -> HostView:
-        """What the plan says of it."""
-        return self.part.host
+        self._options = options
 
     @property
     def here(self) -> bool:
@@ -100,6 +76,19 @@ class Host:
         """Where the platform lies on it, for a person."""
         alone = len(self._prepared.plan.hosts) == 1
         return str(self.directory) if alone else f"{self.directory} on {self.name}"
+
+    @property
+    def outside(self) -> str:
+        """IP address or name at which this machine reaches the service host's proxy."""
+        return names.address(self._prepared.plan)
+
+    def remedy(self, service: str) -> str:
+        """Return what makes a service anew as it is meant."""
+        return f"docker compose up -d --force-recreate {service} in {self.place}"
+
+    def logs(self, *services: str) -> str:
+        """Return what shows a person the logs of services."""
+        return f"docker compose logs {' '.join(services)} in {self.place}"
 
     def look(self) -> bool:
         """See what runs there; tell whether the platform is. Who can't be asked says so later."""
@@ -116,20 +105,6 @@ class Host:
             what = f"{self.name}: the platform {self._platform} is not deployed there"
             self._problem = UnreachedError(what, "make deploy")
         return bool(self.containers)
-
-    def reached(self) -> None:
-        """Go on if it answered at the start and has the platform.
-
-        Raises:
-            UnreachedError: it did not, or has not.
-        """
-        if self._problem is not None:
-            raise UnreachedError(self._problem.what, self._problem.remedy)
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether it answered at the start and has the platform."""
-        return self._problem is None
 
     def ask(self, module: str, **arguments: Any) -> Any:
         """Return what a module of `dap.onhost` finds out there.
@@ -172,16 +147,15 @@ class Host:
 
     def files(self, *find: str) -> dict[str, Entry]:
         """Return what `find` with these arguments finds there, by path."""
-        found = {}
         archive = self.output("sh", "-c", READ, "sh", *find)
-        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-            for member in members:
-                path = f"/{member.name.strip('/')}"
-                file = members.extractfile(member) if member.isreg() or member.islnk() else None
-                content = file.read() if file else None
-                owner = member.uid, member.gid
-                found[path] = Entry(path, member.mode, owner, member.isdir(), content)
-        return found
+        return {each.path: each for each in entries(archive)}
+
+    def files_in(self, service: str, target: str, *find: str) -> dict[str, Entry]:
+        """Return files of what a service's container has mounted at `target`, by path in it."""
+        mounts = self.container(service)["Mounts"]
+        source = next(mount["Source"] for mount in mounts if mount["Destination"] == target)
+        found = self.files(source, *(word.replace("{}", source) for word in find))
+        return {path[len(source) + 1 :]: entry for path, entry in found.items()}
 
     def file_of(self, secret: str) -> str:
         """Return the path there of a file with nothing but a secret in it, as it is rendered."""
@@ -194,10 +168,6 @@ class Host:
         """All below the platform's folder, by path in it."""
         start = len(str(self.directory)) + 1
         return {path[start:] or ".": each for path, each in self.files(str(self.directory)).items()}
-
-    @property
-    def _platform(self) -> str:
-        return self._prepared.plan.settings.name
 
     def _inspect(self, *filters: str) -> list[Container]:
         """Return what `docker inspect` says about containers that any of the filters finds."""
@@ -264,44 +234,10 @@ class Host:
             and container["State"]["ExitCode"] == 0
         }
 
-    @cached_property
-    def compose(self) -> Mapping[str, Mapping[str, Any]]:
-        """Service → what `compose.yml`, as rendered from the settings, says about it."""
-        text = next(file.content for file in self.tree.files if file.path == "compose.yml")
-        services: Mapping[str, Mapping[str, Any]] = yaml.load(text, Loader=yaml.CSafeLoader)[
-            "services"
-        ]
-        return services
-
-    def exceptions(self, service: str) -> Mapping[str, str]:
-        """What `x-dap.exceptions` of a service says."""
-        options = self.compose[service].get("x-dap", {})
-        return dict(options.get("exceptions", {}))
-
-    @cached_property
-    def entry(self) -> str:
-        """Name of the service that all comes in by."""
-        return next(
-            service.name
-            for folder in self.part.folders
-            for service in folder.services
-            if service.options.entry
-        )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names that its proxy answers to."""
-        return self._prepared.plan.names(self.part)
-
     @property
     def names_lead_to(self) -> str:
         """The address at which its own programs find them."""
         return self._prepared.plan.names_lead_to(self.part)
-
-    @property
-    def streams(self) -> tuple[Stream, ...]:
-        """TCP ports beside those of pages that its proxy publishes."""
-        return self._prepared.plan.published_streams(self.part)
 
     @property
     def published(self) -> set[tuple[str, int]]:
@@ -325,13 +261,98 @@ class Host:
         networks = self.container(service)["NetworkSettings"]["Networks"]
         return str(networks[f"{self._platform}_edge"]["IPAddress"])
 
-    def execute(self, service: str, *command: str) -> str:
-        """Run a command in the container of a service as its user; return what it prints.
+    def do_in(self, service: str, *command: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a command in the container of a service as its user; its status is the caller's."""
+        return self.do("docker", "exec", self.container(service)["Id"], *command)
 
-        Raises:
-            CheckError: it failed.
-        """
-        return self.run("docker", "exec", self.container(service)["Id"], *command)
+    def aside(self, service: str, *command: str) -> str:
+        """Run a command in a container of its own, made as the service's is."""
+        return self.run(
+            *("docker", "compose", "--project-directory", str(self.directory), "run", "--rm"),
+            *("--no-deps", "-T", service, *command),
+        )
+
+    @contextmanager
+    def past_the_proxy(self, service: str, port: int) -> Iterator[tuple[Host | None, str, int]]:
+        """Go as somebody who is on the host."""
+        yield self, self.address(service), port
+
+    def logged(self, service: str) -> list[bytes] | None:
+        """Return the logs of a service; None where it has no container."""
+        if service not in self.containers:
+            return None
+        done = self.do("docker", "logs", self.containers[service]["Id"])
+        return [done.stdout, done.stderr]
+
+    def unwell(self, service: str) -> str:
+        """Ask its health check now: what Docker says of it may be half a minute old."""
+        container = self.container(service)
+        state = container["State"]
+        if state["Status"] != "running":
+            return f"it is {state['Status']}, with exit status {state['ExitCode']}"
+        check = (container["Config"].get("Healthcheck") or {}).get("Test") or ["NONE"]
+        if check[0] == "NONE":
+            return "it has no health check"
+        command = check[1:] if check[0] == "CMD" else ["/bin/sh", "-c", check[1]]
+        limit = ("timeout", str(HEALTH_TIMEOUT_S))
+        done = self.do(*limit, "docker", "exec", container["Id"], *command)
+        return LATE if done.returncode == ENDED_BY_TIMEOUT else unhealthy(done)
+
+    def strangers(self) -> list[str]:
+        """Return a sentence for each container in the platform's networks that is not planned."""
+        planned = {service.name for service in self.part.services}
+        found = []
+        for container in self.everything:
+            labels = container["Config"]["Labels"] or {}
+            service = labels.get(f"{LABEL}.service")
+            known = service in planned and labels.get(f"{LABEL}.project") == self._platform
+            twice = (
+                known
+                and service in self.containers
+                and labels.get(f"{LABEL}.oneoff") != "True"
+                and self.containers[service]["Id"] != container["Id"]
+            )
+            if JOB not in labels and (not known or twice):
+                found.append(f"the container {container['Name'].lstrip('/')} is not of the plan")
+        return found
+
+    def limits(self, service: str) -> dict[str, float]:
+        """Return the limits of a service's container, by keys of Compose; 0: none."""
+        has = self.container(service)["HostConfig"]
+        return {
+            "mem_limit": has["Memory"] or 0,
+            "pids_limit": has["PidsLimit"] or 0,
+            "cpus": (has["NanoCpus"] or 0) / 1e9,
+        }
+
+    def rights(self, service: str) -> dict[str, Any]:
+        """Return the rights of a service's container, by keys of Compose."""
+        has = self.container(service)["HostConfig"]
+        return {
+            "privileged": has["Privileged"],
+            "cap_drop": has["CapDrop"] or [],
+            "cap_add": [name.removeprefix("CAP_") for name in has["CapAdd"] or []],
+            "security_opt": has["SecurityOpt"] or [],
+            "read_only": has["ReadonlyRootfs"],
+            "devices": has["Devices"] or [],
+            "pid": has["PidMode"],
+        }
+
+    def user(self, service: str) -> str:
+        """Return whom a service's container is told to run as."""
+        return str(self.container(service)["Config"]["User"])
+
+    @cached_property
+    def programs(self) -> list[Program]:
+        """What runs in the containers, by what their labels say that they are."""
+        found = []
+        for container in self.running:
+            labels = container["Config"]["Labels"] or {}
+            job = JOB in labels
+            service = labels.get("dap.service" if job else f"{LABEL}.service", "")
+            processes = self.processes[container["Id"]]
+            found.append(Program(container["Name"].lstrip("/"), service, job, processes))
+        return found
 
     @contextmanager
     def growth(self, services: Mapping[str, str]) -> Iterator[dict[str, int]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from acceptance.findings import CheckError, expect
-from acceptance.hosts import Host
+from acceptance.place import Place
 from acceptance.platform import Deployed
 
 PROVIDER = "pipeline.py"
@@ -136,7 +136,7 @@ def names_jobs(platform: Deployed) -> list[Job]:
     ]
 
 
-def names_job(host: Host) -> str:
+def names_job(host: Place) -> str:
     """Return the name of the job that looks up the names of a host."""
     return f"names-{host.name}"
 

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
-from dap import names
 from dap.engine.prepare import Prepared
 from dap.plan import Service, Stream
-from dap.plan.model import HostView
 from dap.reach import each
 from dap.render import Renderer
 from dap.render.client import Client, Identity
 from dap.settings import Settings
 
-from acceptance.hosts import Container, Entry, Host, hosts_of
+from acceptance.hosts import Host
+from acceptance.place import Entry, Place
 
 
 class Deployed:
-    """A platform on its hosts, as the acceptance tests see it."""
+    """A platform where it runs, on hosts or a cluster, as the acceptance tests see it."""
 
-    def __init__(self, prepared: Prepared, options: Callable[[HostView], list[str]]) -> None:
-        """Know a project and how ssh reaches its hosts."""
+    def __init__(self, prepared: Prepared, hosts: Sequence[Place]) -> None:
+        """Know a project and the places of its plan, in its order."""
         self.prepared = prepared
-        self.hosts = hosts_of(prepared, options)
+        self.hosts = hosts
 
     def look(self) -> bool:
         """Look at all hosts at once; tell whether the platform is on its service host."""
-        found = each(self.hosts, Host.look)
+        found = each(self.hosts, lambda host: host.look())
         return found[self.hosts.index(self.service_host)]
 
     @property
@@ -48,30 +46,19 @@ class Deployed:
         return [service for service in self.prepared.plan.services if not service.task]
 
     @cached_property
-    def service_host(self) -> Host:
+    def service_host(self) -> Place:
         """The host that runs the services."""
         return next(host for host in self.hosts if host.view.service)
 
-    @property
-    def place(self) -> str:
-        """Where the service host has it, for a person."""
-        return self.service_host.place
-
-    def host(self, name: str) -> Host:
+    def host(self, name: str) -> Place:
         """The host of that name."""
         return next(host for host in self.hosts if host.name == name)
 
-    def host_of(self, service: str) -> Host:
+    def host_of(self, service: str) -> Place:
         """Where a service runs: the service host, if it does there."""
         found = [each.host for each in self.prepared.plan.services if each.name == service]
         own = self.service_host
         return own if own.name in found or not found else self.host(found[0])
-
-    @property
-    def containers(self) -> Mapping[str, Container]:
-        """What `docker inspect` says, by compose service; of several, that of the service host."""
-        others = (host.containers for host in self.hosts if host is not self.service_host)
-        return ChainMap(self.service_host.containers, *others)
 
     @property
     def resting(self) -> set[str]:
@@ -86,7 +73,7 @@ class Deployed:
     @property
     def address(self) -> str:
         """At which IP address or name this machine reaches the proxy."""
-        return names.address(self.prepared.plan)
+        return self.service_host.outside
 
     def way_to(self, stream: Stream) -> tuple[Host | None, str]:
         """Who reaches a stream, none being this machine, and at which address.
@@ -94,7 +81,9 @@ class Deployed:
         The service host's proxy passes on those of other hosts that are not for itself alone.
         """
         if stream.private:
-            return self.service_host, self.host(stream.host).view.listen
+            own = self.service_host
+            assert isinstance(own, Host)  # a cluster has no other beside it
+            return own, self.host(stream.host).view.listen
         return None, self.address
 
     @cached_property
@@ -129,11 +118,7 @@ class Deployed:
             target: path in its container.
             find: conditions of `find` for those that are wanted; {} stands for the place.
         """
-        host = self.host_of(service)
-        mounts = host.container(service)["Mounts"]
-        source = next(mount["Source"] for mount in mounts if mount["Destination"] == target)
-        found = host.files(source, *(word.replace("{}", source) for word in find))
-        return {path[len(source) + 1 :]: entry for path, entry in found.items()}
+        return self.host_of(service).files_in(service, target, *find)
 
     @property
     def hidden(self) -> dict[str, str]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import requests
-from dap.plan import Route, Service, Stream
+from dap.plan import Route, Stream
 
-from acceptance.hosts import Host
 from acceptance.jobs import Ran, folders, names_jobs, provider, run_jobs
 from acceptance.jobs import job as job_of
 from acceptance.leaks import Leaks
+from acceptance.place import Place
 from acceptance.platform import Deployed
 from acceptance.workspaces import workspaces
 
@@ -76,6 +76,12 @@ def _each(metafunc: pytest.Metafunc, name: str, found: Sequence[tuple[str, str, 
     )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is asked of places of the other kind."""
+    on_cluster = config.stash[PLATFORM].settings.cluster is not None
+    return True if collection_path.name == ("on_hosts" if on_cluster else "on_cluster") else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
     """Leave out what is asked of several hosts where there is one.
 
@@ -99,14 +105,8 @@ def _reached(request: pytest.FixtureRequest, platform: Deployed) -> None:
     for subject in callspec.params.values() if callspec else ():
         if isinstance(subject, Route | Stream):
             platform.service_host.reached()
-        host = subject if isinstance(subject, Host) else subject.host
-        (host if isinstance(host, Host) else platform.host(host)).reached()
-
-
-@pytest.fixture
-def container(platform: Deployed, service: Service) -> dict[str, Any]:
-    """What `docker inspect` says about a service."""
-    return platform.host(service.host).container(service.name)
+        host = subject if isinstance(subject, Place) else subject.host
+        (host if isinstance(host, Place) else platform.host(host)).reached()
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +151,8 @@ def _ahead(request: pytest.FixtureRequest, platform: Deployed) -> Iterator[Futur
     runner = provider(platform)
     if runner is None:
         yield "no service here runs pipelines"
+    elif not any(host.view.runs_jobs for host in platform.hosts):
+        yield "no pipelines run here: slots is 0"
     elif not platform.settings.projects:
         yield "there is no project that a pipeline could run for"
     elif not any("pipeline" in _fixtures(item) for item in items):

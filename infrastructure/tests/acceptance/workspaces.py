@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acceptance.hosts import Host
+from acceptance.place import Place
 from acceptance.platform import Deployed
 
 
@@ -13,7 +13,7 @@ class Workspace:
     """A running workspace; `environments` is what it starts from, itself first."""
 
     platform: Deployed
-    host: Host
+    host: Place
     name: str
     owner: str
     environments: tuple[str, ...]

@@ -99,7 +99,7 @@ def test_a_limit_taken_away(platform: Platform) -> None:
 def test_a_container_that_is_not_of_the_plan(platform: Platform) -> None:
     port = ("--publish", "127.0.0.1::8080")
     with container(platform, *port, command=("sleep", "600")):
-        found = failed(platform, "test_ports")
+        found = failed(platform, "test_published")
         assert set(found) == {"only the proxy publishes ports", "every other port is closed"}
         assert f"{platform.name}-stray" in found["only the proxy publishes ports"]
         assert set(failed(platform, "planned")) == {"nothing runs that is not planned"}

@@ -101,6 +101,39 @@ def test_refused(root: Path, deploy: Deploy, old: str, new: str, told: tuple[str
         assert part in stderr
 
 
+CLUSTER = "\ndomain: dap.test\ntarget: kubernetes\ncluster: {context: here, slots: 0}"
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("plan", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
+        ("deploy", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
+        ("status", ("platform.yml:4: cluster.context: there is no kubeconfig", ".kube/config")),
+        ("logs", ("this asks hosts", "kubectl --context here --namespace dap get pods")),
+        ("doctor", ("target: kubernetes: this asks hosts, and a cluster has none",)),
+    ],
+)
+def test_what_asks_hosts_leaves_clusters_alone(
+    root: Path, deploy: Deploy, monkeypatch: pytest.MonkeyPatch, verb: str, told: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    (root / "platform.yml").write_text(SETTINGS.replace("name: dap", f"name: dap{CLUSTER}"))
+    stderr = deploy(verb)
+    for part in told:
+        assert part in stderr
+
+
+def test_what_a_cluster_cant_do_is_found_by_validating(root: Path, deploy: Deploy) -> None:
+    settings = SETTINGS.replace("name: dap", f"name: dap{CLUSTER}").replace("2201", "2299")
+    (root / "platform.yml").write_text(settings)
+    compose = root / "infrastructure/services/app/compose.yml"
+    text = compose.read_text()
+    compose.write_text(text.replace("    build: .\n", "    build: .\n    ulimits: {nofile: 5}\n"))
+    told = "services.app.ulimits: can't be done on Kubernetes: a pod has the limits"
+    assert told in deploy("validate")
+
+
 @pytest.fixture
 def key(root: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The key of a vault that an earlier deploy made."""

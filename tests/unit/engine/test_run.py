@@ -17,7 +17,9 @@ def test_what_a_killed_deploy_told_is_gone(tmp_path: Path, monkeypatch: pytest.M
     prepared: Any = SimpleNamespace(
         root=tmp_path,
         work=work,
-        plan=SimpleNamespace(service_host=service, hosts=[service]),
+        plan=SimpleNamespace(
+            service_host=service, hosts=[service], settings=SimpleNamespace(cluster=None)
+        ),
         trees=(),
         secrets={},
         vault=SimpleNamespace(label="test"),

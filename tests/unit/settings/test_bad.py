@@ -15,6 +15,9 @@ LONG = "a" * 64
 
 RUNNER = "  - {name: r, address: 10.0.0.2, roles: [runner]}"
 SEVERAL = "domain: dap.test\naddress: 10.0.0.1\nhosts:\n  - {name: s, roles: [service]}\n"
+TEST = "domain: dap.test\n"
+CLUSTER = f"{TEST}forge: gitlab\ntarget: kubernetes\n"
+ON = f"{CLUSTER}cluster: {{context: here}}\n"
 CASES = [
     # unknown keys, with the nearest one
     ("domian: a.example", 1, "domian", "unknown key", "domain (nearest)"),
@@ -464,6 +467,84 @@ CASES = [
     ("tls: {certificate: c.pem}", 1, "tls", "has a certificate but no key", "both"),
     ("tls: {key: k.pem}", 1, "tls", "has a key but no certificate", "both"),
     ("packages: {extra_ca: [no.pem]}", 1, "packages.extra_ca[0]", "no such file", ""),
+    # clusters
+    ("target: podman", 1, "target", "none of what is allowed", "docker, kubernetes"),
+    ("cluster: {context: here}", 1, "cluster", "no effect: `target` is docker", "kubernetes"),
+    ("domain: dap.test\nforge: gitlab\ntarget: kubernetes", 3, "target", "`cluster`", "context"),
+    (f"{CLUSTER}cluster: {{}}", 4, "cluster.context", "is missing: Context of", ""),
+    (f"{CLUSTER}cluster: {{context: ''}}", 4, "cluster.context", "is empty", "some text"),
+    (f"{ON}hosts: [{{name: a}}]", 5, "hosts", "the cluster has nodes of its own", "no such key"),
+    (f"{ON}ports: {{hosts: 2443}}", 5, "ports.hosts", "a cluster is one host", "no such key"),
+    (f"{ON}ports: {{engines: 1}}", 5, "ports.engines", "no engine of Docker", "no such key"),
+    (
+        f"{ON.removeprefix(TEST)}domain: dap.localhost",
+        4,
+        "domain",
+        "their own machine",
+        "such as dap.test",
+    ),
+    (f"{ON}address: 127.0.0.1", 5, "address", "can't be where a cluster", "load balancer"),
+    (f"{ON}address: 0.0.0.0", 5, "address", "can't be where a cluster", "load balancer"),
+    (
+        "domain: dap.test\ntarget: kubernetes\ncluster: {context: here}",
+        1,
+        "forge",
+        "by Docker's engine, which a cluster has not",
+        "lite with `cluster.slots: 0`",
+    ),
+    (
+        f"{ON}{USERS}workspaces:\n  - {{name: w, owner: ada, {SPACE}, host: a}}",
+        8,
+        "workspaces[0].host",
+        "the cluster places workspaces",
+        "no such key",
+    ),
+    (
+        f"{ON}{USERS}workspaces:\n  - {{name: w, owner: ada, {SPACE}, idle_stop: 8h}}",
+        8,
+        "workspaces[0].idle_stop",
+        "starts anew what has stopped",
+        "no such key",
+    ),
+    (
+        f"{ON}{USERS}workspaces:\n  - {{name: w, owner: ada, {SPACE}, gpus: all}}",
+        8,
+        "workspaces[0].gpus",
+        "chooses GPUs by itself",
+        "a number of GPUs",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, service: NodePort}}\n"
+        "ports: {http: 30080, https: 30443, ssh: 30022, postgres: 29999, workspaces: 32767}\n",
+        5,
+        "ports.postgres",
+        "is no port of a NodePort service",
+        "30000 to 32767",
+    ),
+    (f"{CLUSTER}cluster: {{context: a, size: 10}}", 4, "cluster.size", "must be text", "text"),
+    (f"{CLUSTER}cluster: {{context: a, size: 10G}}", 4, "cluster.size", "no size", "10g"),
+    (
+        f"{CLUSTER}cluster: {{context: a, storage_class: Fast}}",
+        4,
+        "cluster.storage_class",
+        "is no name of an object",
+        "fast",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, registry: {{user: me}}}}",
+        4,
+        "cluster.registry.user",
+        "has no effect without an address",
+        "address",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, registry: {{address: 'https://r'}}}}",
+        4,
+        "cluster.registry.address",
+        "is no registry",
+        "registry.example.org/dap",
+    ),
+    (f"{CLUSTER}cluster: {{context: a, service: None}}", 4, "cluster.service", "none of", "Load"),
 ]
 
 

@@ -223,9 +223,3 @@ def two() -> Deployed:
 def test_of_a_service_on_several_hosts_that_of_the_service_host_is_meant(two: Deployed) -> None:
     assert two.host_of("proxy").name == "hub"
     assert two.host_of("shell").name == "far"
-    two.hosts[0].containers = {"proxy": {"Id": "1"}, "shell": {"Id": "2"}}
-    two.hosts[1].containers = {"proxy": {"Id": "3"}}
-    assert {name: each["Id"] for name, each in two.containers.items()} == {
-        "proxy": "3",
-        "shell": "2",
-    }

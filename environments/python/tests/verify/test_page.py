@@ -18,7 +18,7 @@ EVENT = {
 
 def test_websocket(workspace: Workspace, web: requests.Session, authority: str) -> None:
     """Of the server's events: it tells what the browser does, and starts no kernel in the home."""
-    logs = f"docker compose logs {workspace.name}; is the proxy as rendered?"
+    logs = f"make logs SERVICE={workspace.name}; is the proxy as rendered?"
     url = str(workspace.url)
     web.get(f"{url}/login", timeout=30)
     answer = web.post(

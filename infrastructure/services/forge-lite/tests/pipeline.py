@@ -74,7 +74,7 @@ def push(repository: Repository) -> tuple[int, str]:
     # The answer comes at once: the pipeline is followed here.
     asked = ASKED.search(repository.push())
     if asked is None:
-        raise CheckError("the push started no pipeline", f"docker compose logs {SERVER}")
+        raise CheckError("the push started no pipeline", f"make logs SERVICE={SERVER}")
     return int(asked[1]), asked[2]
 
 

@@ -19,6 +19,8 @@ SHOWN = ("-name", "*.json", "-o", "-name", "*.log")
 
 def test_no_secret_in_pipelines(platform: Deployed, leaks: Leaks) -> None:
     """In states and logs of all pipelines that are kept, as the pages show them."""
+    if WORKER not in {service.name for service in platform.services}:
+        pytest.skip("no pipelines run here: slots is 0")
     # Pages show folders of projects; beside them is what a running pipeline works with.
     shown = ("-type", "f", "-not", "-path", "{}/.*", "(", *SHOWN, ")")
     files = platform.files(WORKER, STATE, *shown)
@@ -55,5 +57,4 @@ def test_the_account_of_verify_writes_its_own_branches_alone(platform: Deployed)
 
 def _denied(platform: Deployed, project: str, ref: str) -> bool:
     command = ["gitolite", "access", "-q", project, ACCOUNT, "W", ref]
-    host, container = platform.host_of(SERVER), platform.containers[SERVER]["Id"]
-    return host.do("docker", "exec", container, *command).returncode != 0
+    return platform.host_of(SERVER).do_in(SERVER, *command).returncode != 0

@@ -44,7 +44,7 @@ class Api:
         expect(
             answer.ok,
             f"GitLab answers {method} {path} with {answer.status_code}: {answer.text[:200]}",
-            "docker compose logs gitlab; make deploy",
+            "make logs SERVICE=gitlab; make deploy",
         )
         return answer
 
@@ -119,7 +119,7 @@ class Pipeline:
         except RetryError:
             raise CheckError(
                 f"no pipeline of {self._branch} ends within {TIMEOUT_S} s",
-                "docker compose logs gitlab-runner; are all slots busy?",
+                "make logs SERVICE=gitlab-runner; are all slots busy?",
             ) from None
         assert pipeline is not None  # the retry's own condition
         page = pipeline["web_url"]

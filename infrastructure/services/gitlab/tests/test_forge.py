@@ -61,7 +61,7 @@ def test_runners_are_online(platform: Deployed, api: Any) -> None:
     ]
     ours = {name for name in found if (name or "").startswith(f"{platform.name}/")}
     problems += [f"{name} is asked for by nobody" for name in sorted(ours - wanted)]
-    expect_none(problems, f"docker compose logs gitlab-runner; {REMEDY}")
+    expect_none(problems, f"make logs SERVICE=gitlab-runner; {REMEDY}")
 
 
 def test_no_secret_in_the_logs_of_jobs(pipeline: Ran, leaks: Leaks) -> None:

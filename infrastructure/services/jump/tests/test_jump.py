@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from acceptance import Deployed, Host, expect, expect_none
+from acceptance import Deployed, Place, expect, expect_none
 from dap.plan import Service
 
 ME = "jump"
@@ -11,7 +11,7 @@ REMEDY = "make deploy"
 
 
 @pytest.fixture
-def way(platform: Deployed, host: Host) -> dict[str, tuple[str, ...]]:
+def way(platform: Deployed, host: Place) -> dict[str, tuple[str, ...]]:
     """What the jump of a host leads to: place → the people who may go there.
 
     That of the service host leads to those of the others, too.
@@ -27,12 +27,12 @@ def way(platform: Deployed, host: Host) -> dict[str, tuple[str, ...]]:
     return places
 
 
-def entries(host: Host) -> list[Service]:
+def entries(host: Place) -> list[Service]:
     """Return what can be entered by SSH on a host."""
     return [service for service in host.part.services if service.ssh]
 
 
-def test_nothing_but_connections(host: Host, way: dict[str, tuple[str, ...]]) -> None:
+def test_nothing_but_connections(host: Place, way: dict[str, tuple[str, ...]]) -> None:
     """As the server itself understands its configuration."""
     told = host.execute(ME, "/usr/sbin/sshd", "-T", "-f", "/etc/jump/sshd_config")
     found = dict(line.split(" ", 1) for line in told.splitlines() if " " in line)
@@ -60,7 +60,7 @@ def test_nothing_but_connections(host: Host, way: dict[str, tuple[str, ...]]) ->
 
 
 def test_each_key_opens_its_own(
-    platform: Deployed, host: Host, way: dict[str, tuple[str, ...]]
+    platform: Deployed, host: Place, way: dict[str, tuple[str, ...]]
 ) -> None:
     lines = host.execute(ME, "cat", "/etc/jump/authorized_keys").splitlines()
     problems = []

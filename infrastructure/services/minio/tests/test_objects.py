@@ -22,7 +22,7 @@ CLEAN_S = 60
 BLOCK = bytes(1024**2)
 # Sixteenth and quarter of the upload: it passes through and is not collected.
 GROWTH = {"proxy": 64 * 1024**2, "store": 256 * 1024**2}
-LOGS = "docker compose logs minio nginx-proxy; is there room on the disk?"
+LOGS = "make logs SERVICE=minio, or nginx-proxy; is there room on the disk?"
 
 
 @dataclass(frozen=True)

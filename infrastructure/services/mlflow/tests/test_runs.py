@@ -11,7 +11,7 @@ import requests
 from acceptance import Deployed, Ran, expect
 
 SERVICE, ADMIN, PASSWORD = "mlflow", "dap.service", "mlflow/admin-password"
-LOGS = "docker compose logs mlflow; the job's log is on the page of its pipeline"
+LOGS = "make logs SERVICE=mlflow; the job's log is on the page of its pipeline"
 
 
 class Server:
@@ -42,13 +42,9 @@ def artifacts(platform: Deployed, server: Server, job: dict[str, Any]) -> Iterat
     place = f"mlflow-artifacts/artifacts/{job['experiment']}/{job['run']}/artifacts"
     yield place
     server.ask("DELETE", place)
-    # In a container of its own: beside the server, memory could run out.
-    host = platform.host_of(SERVICE)
-    host.run(
-        *("docker", "compose", "--project-directory", str(host.directory), "run", "--rm"),
-        *("--no-deps", "-T", SERVICE, "python", "-", str(job["run"])),
-        stdin=(Path(__file__).parent / "forget.py").read_text(encoding="utf-8"),
-    )
+    # Beside the server, memory could run out.
+    program = (Path(__file__).parent / "forget.py").read_text(encoding="utf-8")
+    platform.host_of(SERVICE).aside(SERVICE, "python", "-c", program, str(job["run"]))
 
 
 def test_the_run_of_the_job(

@@ -10,7 +10,7 @@ import requests
 from acceptance import Deployed, expect
 
 SERVICE = "pgadmin"
-LOGS = "make logs ARGS=pgadmin"
+LOGS = "make logs SERVICE=pgadmin"
 # Asked in its own container under its own address: it comes from its network, not from the proxy.
 NEIGHBOUR = """
 import http.client, socket

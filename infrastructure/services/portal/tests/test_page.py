@@ -10,7 +10,7 @@ def test_cards(platform: Deployed, reader: requests.Session) -> None:
     routes = platform.prepared.plan.routes
     page = next(route.url for route in routes if route.name == "@")
     answer = reader.get(page, timeout=30)
-    expect(answer.ok, f"it answers {answer.status_code}", "docker compose logs portal")
+    expect(answer.ok, f"it answers {answer.status_code}", "make logs SERVICE=portal")
     problems = []
     for route in routes:
         if route.portal is None:
@@ -21,4 +21,4 @@ def test_cards(platform: Deployed, reader: requests.Session) -> None:
             status = reader.get(f"{page}/health/{route.name}", timeout=30).status_code
             if status != 200:
                 problems.append(f"it says that {route.name} is down ({status})")
-    expect_none(problems, "docker compose logs portal; make deploy")
+    expect_none(problems, "make logs SERVICE=portal; make deploy")

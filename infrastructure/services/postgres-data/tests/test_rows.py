@@ -10,7 +10,7 @@ from typing import Any
 from acceptance import Deployed, Ran, expect
 
 SERVICE = "postgres-data"
-LOGS = "docker compose logs postgres-data; the job's log is on the page of its pipeline"
+LOGS = "make logs SERVICE=postgres-data; the job's log is on the page of its pipeline"
 
 
 def query(platform: Deployed, database: str, statement: str) -> str:

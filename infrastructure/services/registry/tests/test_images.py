@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import requests
 from acceptance import Deployed, expect_none
 
@@ -14,6 +15,8 @@ MANIFESTS = (
 
 
 def test_environments_are_there(platform: Deployed, web: requests.Session) -> None:
+    if not any(host.view.runs_jobs for host in platform.hosts):
+        pytest.skip("no jobs run here: slots is 0")
     plan, secrets = platform.prepared.plan, platform.prepared.secrets
     problems = []
     for route in plan.routes:

@@ -49,9 +49,23 @@ def expect_refused(answer: dict[str, Any], who: str, host: Host, port: int) -> N
     )
 
 
-def test_the_service_host_is_let_in(platform: Deployed, member: Host) -> None:
+@pytest.fixture
+def hub(platform: Deployed) -> Host:
+    """The service host."""
+    found = platform.service_host
+    assert isinstance(found, Host)  # these tests are of hosts
+    return found
+
+
+@pytest.fixture
+def others(platform: Deployed, hub: Host, member: Host) -> list[Host]:
+    """The runner hosts beside one that answer."""
+    found = [host for host in platform.hosts if isinstance(host, Host) and host.is_reached]
+    return [host for host in found if host not in (hub, member)]
+
+
+def test_the_service_host_is_let_in(platform: Deployed, hub: Host, member: Host) -> None:
     """By its certificate, and the other host shows one that fits its name."""
-    hub = platform.service_host
     problems = []
     for port in ports(platform, member):
         answer = hub.ask("handshake", **told(platform, member, port, hub))
@@ -61,17 +75,17 @@ def test_the_service_host_is_let_in(platform: Deployed, member: Host) -> None:
     expect_none(problems, f"make deploy; from {hub.name}, is {member.view.listen} reached at all?")
 
 
-def test_nobody_else_is_let_in(platform: Deployed, member: Host) -> None:
+def test_nobody_else_is_let_in(
+    platform: Deployed, hub: Host, member: Host, others: list[Host]
+) -> None:
     """Neither without a certificate, from wherever, nor with that of another runner host."""
-    hub = platform.service_host
     for port in ports(platform, member):
         asked = told(platform, member, port, None)
         expect_refused(hub.ask("handshake", **asked), "who has no certificate", member, port)
         expect_refused(handshake.answer(asked), "this machine", member, port)
-        for other in platform.hosts:
-            if other.is_reached and other not in (hub, member):
-                answer = other.ask("handshake", **told(platform, member, port, other))
-                expect_refused(answer, f"{other.name} with its certificate", member, port)
+        for other in others:
+            answer = other.ask("handshake", **told(platform, member, port, other))
+            expect_refused(answer, f"{other.name} with its certificate", member, port)
 
 
 def test_certificates_of_hosts_fit(host: Host) -> None:

@@ -1,0 +1,305 @@
+"""What is in a platform's namespace now: whether it is well, and Jobs that run there once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError
+from urllib3.exceptions import HTTPError
+
+from dap.cluster import Manifest, Objects
+from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
+from dap.errors import DapError
+from dap.settings import Settings
+
+Object = dict[str, Any]
+_WORKLOADS = ("Deployment", "StatefulSet")
+_INTERVAL_S = 0.5
+_READY_S = 900.0
+_TASK_S = 3600.0
+# A container that waits for one of these waits for ever.
+_STUCK = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
+# Nothing is taken away that holds data, or that the platform did not make by its objects.
+SWEPT = (
+    *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
+    *(("apps/v1", kind) for kind in _WORKLOADS),
+    ("batch/v1", "Job"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy/v1", "PodDisruptionBudget"),
+)
+"""Kinds of which nothing may be there with the platform's label that is not planned."""
+
+
+class Live:
+    """The namespace of one platform, asked by its label; `connected` makes one."""
+
+    def __init__(self, settings: Settings, api: Any, dynamic: Any) -> None:
+        self._namespace = settings.namespace
+        self._label = f"{PLATFORM_LABEL}={settings.name}"
+        self._api = api
+        self._dynamic = dynamic
+
+    def await_started(self, objects: Objects, tell: Callable[[str], None]) -> None:
+        """Wait until each pod runs; it may wait for content that a task makes to be ready.
+
+        Raises:
+            DapError: some can't start; tells why of each.
+        """
+        self._await("start", lambda: self._lacking(objects, _not_started), tell)
+
+    def await_ready(self, objects: Objects, tell: Callable[[str], None]) -> None:
+        """Wait until each service is as its objects say, and ready.
+
+        Raises:
+            DapError: some do not become so; tells why of each.
+        """
+        self._await("become ready", lambda: self.missing(objects), tell)
+
+    def missing(self, objects: Objects) -> dict[str, str]:
+        """Return what is not ready, by service, and why."""
+        return self._lacking(objects, _not_ready)
+
+    def run(self, task: Manifest) -> str:
+        """Run a Job anew, in place of what the last deploy left of it; return what it said.
+
+        Raises:
+            DapError: it failed, or its pod can't start.
+        """
+        name = task["metadata"]["name"]
+        jobs = self._kind("batch/v1", "Job")
+        self._remove(jobs, name)
+        jobs.create(body=dict(task), namespace=self._namespace)
+        end = time.monotonic() + _TASK_S
+        while True:
+            # The pod says it first; the Job, which counts pods, seconds later.
+            pods = self._pods(f"batch.kubernetes.io/job-name={name}")
+            ended = {pod["status"].get("phase") for pod in pods} & {"Succeeded", "Failed"}
+            if ended:
+                said = self._said(pods)
+                if "Failed" in ended:
+                    raise DapError(f"task {name} failed:\n{said.strip()}", "mend it, deploy again")
+                return said
+            stuck = [why for pod in pods for why in _waiting(pod, _STUCK)]
+            if stuck or time.monotonic() > end:
+                why = "; ".join(stuck) or f"not within {_TASK_S:.0f} s"
+                raise DapError(f"task {name} did not end: {why}", "mend it, deploy again")
+            time.sleep(_INTERVAL_S)
+
+    def sweep(self, objects: Objects | None, tell: Callable[[str], None]) -> None:
+        """Remove what a lost state knows no more of: what has the platform's label and no object.
+
+        Args:
+            objects: of the platform; None: none is wanted any more. Volumes stay.
+            tell: gets a line for each that goes.
+        """
+        wanted = {
+            (each["kind"], each["metadata"]["name"])
+            for each in ((*objects.platform, *objects.tasks) if objects else ())
+        }
+        for version, kind in SWEPT:
+            resource = self._kind(version, kind)
+            for each in self._list(resource, self._label):
+                name = each["metadata"]["name"]
+                if (kind, name) not in wanted and not each["metadata"].get("ownerReferences"):
+                    tell(f"delete {kind}/{name}, which no state knows")
+                    self._remove(resource, name)
+
+    def remove_tasks(self) -> None:
+        """Remove what past deploys left of their Jobs, with their pods."""
+        jobs = self._kind("batch/v1", "Job")
+        for each in self._list(jobs, self._label):
+            self._remove(jobs, each["metadata"]["name"])
+
+    def address(self, name: str) -> str:
+        """Return the address of a Service."""
+        return str(self.get("v1", "Service", name)["spec"]["clusterIP"])
+
+    def get(self, version: str, kind: str, name: str) -> Object:
+        """Return an object of the namespace.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        found = self._kind(version, kind).get(name=name, namespace=self._namespace)
+        return dict(found.to_dict())
+
+    def all(self, version: str, kind: str, selector: str = "") -> list[Object]:
+        """Return the objects of a kind in the namespace, whoever's they are."""
+        return self._list(self._kind(version, kind), selector)
+
+    @property
+    def place(self) -> str:
+        """The namespace."""
+        return self._namespace
+
+    def client(self) -> client.CoreV1Api:
+        """Return a client of its own for what can't be done by several at once: streams."""
+        return client.CoreV1Api(client.ApiClient(self._api.configuration))
+
+    def claims(self) -> list[str]:
+        """Return the names of the platform's volumes, sorted."""
+        found = self._list(self._kind("v1", "PersistentVolumeClaim"), self._label)
+        return sorted(each["metadata"]["name"] for each in found)
+
+    def _kind(self, version: str, kind: str) -> Any:
+        return self._dynamic.resources.get(api_version=version, kind=kind)
+
+    def _list(self, resource: Any, selector: str) -> list[Object]:
+        found = resource.get(namespace=self._namespace, label_selector=selector)
+        return list(found.to_dict()["items"])
+
+    def _pods(self, selector: str) -> list[Object]:
+        return self._list(self._kind("v1", "Pod"), selector)
+
+    def _said(self, pods: Iterable[Object]) -> str:
+        # The client's typed interface, which would do this too, takes a second to load.
+        logs = self._kind("v1", "Pod").subresources["log"]
+        answers = (
+            logs.get(name=pod["metadata"]["name"], namespace=self._namespace, serialize=False)
+            for pod in pods
+        )
+        return "".join(each.data.decode(errors="replace") for each in answers)
+
+    def _remove(self, resource: Any, name: str) -> None:
+        try:
+            resource.delete(
+                name=name,
+                namespace=self._namespace,
+                body={"propagationPolicy": "Foreground"},
+            )
+            while True:
+                resource.get(name=name, namespace=self._namespace)
+                time.sleep(_INTERVAL_S)
+        except NotFoundError:
+            return
+
+    def _lacking(
+        self, objects: Objects, judge: Callable[[Object, list[Object]], str]
+    ) -> dict[str, str]:
+        there = {
+            (kind, each["metadata"]["name"]): {**each, "kind": kind}
+            for kind in _WORKLOADS
+            for each in self._list(self._kind("apps/v1", kind), self._label)
+        }
+        pods: dict[str, list[Object]] = {}
+        for pod in self._pods(self._label):
+            name = pod["metadata"].get("labels", {}).get(SERVICE_LABEL, "")
+            pods.setdefault(name, []).append(pod)
+        found: dict[str, str] = {}
+        for each in objects.platform:
+            name = each["metadata"]["name"]
+            if each["kind"] not in _WORKLOADS:
+                continue
+            live = there.get((each["kind"], name))
+            own = pods.get(each["metadata"]["labels"].get(SERVICE_LABEL, ""), [])
+            why = judge(live, own) if live else "is not there"
+            if why:
+                found[name] = why
+        return found
+
+    def _await(
+        self, what: str, lacking: Callable[[], Mapping[str, str]], tell: Callable[[str], None]
+    ) -> None:
+        end = time.monotonic() + _READY_S
+        before: Mapping[str, str] | None = None
+        while found := lacking():
+            if before is None:
+                tell(f"{len(found)} services have to {what} yet")
+            for name in (before or {}).keys() - found.keys():
+                tell(f"{name}: done")
+            stuck = any(reason in why for why in found.values() for reason in _STUCK)
+            if stuck or time.monotonic() > end:
+                reasons = "\n".join(f"{name}: {why}" for name, why in sorted(found.items()))
+                raise DapError(f"services did not {what}:\n{reasons}", "mend them, deploy again")
+            before = found
+            time.sleep(_INTERVAL_S)
+
+
+@contextmanager
+def connected(settings: Settings, files: Iterable[Path]) -> Iterator[Live]:
+    """Yield the platform's namespace.
+
+    Args:
+        settings: of a platform on a cluster.
+        files: the kubeconfig.
+
+    Raises:
+        DapError: the cluster does not answer, or refuses.
+    """
+    if settings.cluster is None:
+        raise ValueError("the platform's target is no cluster")
+    context = settings.cluster.context
+    # The client's own types end here.
+    loaded: Any = config.new_client_from_config
+    dynamic: Any = DynamicClient
+    try:
+        with tempfile.TemporaryDirectory(prefix="dap-") as folder:
+            api = loaded(os.pathsep.join(map(str, files)), context, persist_config=False)
+            yield Live(settings, api, dynamic(api, cache_file=str(Path(folder, "api"))))
+    except (DynamicApiError, client.ApiException) as error:
+        raise DapError(f"the cluster of context {context} refuses: {error.reason}") from error
+    except (HTTPError, config.ConfigException) as error:
+        raise DapError(
+            f"the cluster of context {context} does not answer: {error}",
+            f"try: kubectl --context {context} version",
+        ) from error
+
+
+def _not_started(live: Object, pods: list[Object]) -> str:
+    running = [
+        pod
+        for pod in pods
+        if any(
+            "running" in each.get("state", {}) or each.get("restartCount")
+            for each in pod.get("status", {}).get("containerStatuses") or ()
+        )
+    ]
+    if len(running) >= live["spec"].get("replicas", 1):
+        return ""
+    return _reasons(pods) or "no pod yet"
+
+
+def _not_ready(live: Object, pods: list[Object]) -> str:
+    status, wanted = live.get("status", {}), live["spec"].get("replicas", 1)
+    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 0):
+        return "the change is not seen yet"
+    if live["kind"] == "Deployment":
+        # Old pods may be there beside the new ones until these are ready.
+        counts = [status.get(key, 0) for key in ("updatedReplicas", "availableReplicas")]
+        old = status.get("replicas", 0) > wanted
+    else:
+        counts = [status.get("readyReplicas", 0)]
+        old = status.get("updateRevision") != status.get("currentRevision")
+    if min(counts) >= wanted and not old:
+        return ""
+    return _reasons(pods) or f"{min(counts)} of {wanted} pods are ready"
+
+
+def _reasons(pods: Iterable[Object]) -> str:
+    return "; ".join(dict.fromkeys(why for pod in pods for why in _waiting(pod)))
+
+
+def _waiting(pod: Object, reasons: Iterable[str] = ()) -> Iterator[str]:
+    """Yield why a pod's containers wait, or why it has no node."""
+    status = pod.get("status", {})
+    wanted = tuple(reasons)
+    containers = [
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ]
+    for each in containers:
+        waiting = each.get("state", {}).get("waiting") or {}
+        reason = waiting.get("reason", "")
+        if reason and (not wanted or reason in wanted):
+            yield f"{each['name']}: {reason} {waiting.get('message', '')}".strip()
+    for each in status.get("conditions") or ():
+        if each["type"] == "PodScheduled" and each["status"] == "False" and not wanted:
+            yield f"no node: {each.get('message', '')}"

@@ -1,0 +1,34 @@
+"""How a platform in its cluster is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dap.engine import Prepared
+from dap.stack.kubeconfig import find
+from dap.stack.live import connected
+from dap.stack.plan import objects_of
+
+_WORKLOADS = ("Deployment", "StatefulSet")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A service, and what it lacks; an empty text where it is well."""
+
+    service: str
+    lacks: str
+
+
+def status(prepared: Prepared) -> list[Row]:
+    """Return how each service is, by name.
+
+    Raises:
+        DapError: the cluster does not answer.
+    """
+    made = objects_of(prepared)
+    settings = prepared.plan.settings
+    with connected(settings, find(settings, prepared.root)) as live:
+        missing = live.missing(made)
+    names = [each["metadata"]["name"] for each in made.platform if each["kind"] in _WORKLOADS]
+    return [Row(name, missing.get(name, "")) for name in sorted(names)]
