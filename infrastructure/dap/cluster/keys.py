@@ -59,6 +59,7 @@ OPTIONS: Mapping[str, str] = {
     "exceptions": "the annotation `dap.exceptions`; the namespace takes what the loosest pod needs",
     "gpus": "`nvidia.com/gpu`, a number",
     "keeps": "nothing: a deploy reads the volume",
+    "kubernetes": "a Role of its account, its nodes, and room in the quota for pods it starts",
     "live": "a change of these files makes no pod anew; their folder shows it",
     "may_stop": "refused: a cluster starts anew what has stopped",
     "metrics": "a port of the Service",

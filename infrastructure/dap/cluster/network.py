@@ -75,11 +75,19 @@ def policies(source: Source) -> list[Manifest]:
     whatever lies beyond. One policy serves all pods that have a port, however many these are.
     """
     return [
-        _policy(source, "all", {}, ingress=[], egress=[]),
+        _nothing(source),
         _policy(source, "names", {}, egress=[_to_names()]),
         *_of_networks(source),
         *_of_entry(source),
     ]
+
+
+def _nothing(source: Source) -> Manifest:
+    """Return the policy that lets nothing pass; where jobs run, for pods of any label."""
+    made = _policy(source, "all", {}, ingress=[], egress=[])
+    if source.apart:
+        made["spec"] = {**made["spec"], "podSelector": {}}
+    return made
 
 
 def _of_networks(source: Source) -> Iterable[Manifest]:
@@ -114,7 +122,7 @@ def names(source: Source) -> dict[str, Any]:
     domain = source.cluster.domain
     return {
         "nameservers": [source.nameserver],
-        "searches": [f"{source.settings.namespace}.svc.{domain}", f"svc.{domain}", domain],
+        "searches": [f"{source.namespace}.svc.{domain}", f"svc.{domain}", domain],
         "options": [{"name": "ndots", "value": "2"}],
     }
 

@@ -67,12 +67,18 @@ def of_own_project(context: Context) -> Wanted:
 def _images(context: Context) -> dict[str, str]:
     """Return the image of each environment as jobs name it."""
     overrides = context.settings["images"]["overrides"]
-    return {
-        name: reference
-        if f"environment-{name}" in overrides
-        else f"{_registry(context)}/environments/{name}:{_tag(reference)}"
-        for name, reference in context.environments.items()
-    }
+    cluster = context.settings["cluster"]
+
+    def pulled(name: str, reference: str) -> str:
+        if f"environment-{name}" in overrides:
+            return reference
+        if cluster is None:
+            return f"{_registry(context)}/environments/{name}:{_tag(reference)}"
+        # Jobs run on its nodes, which have it as those of workspaces do.
+        address = cluster["registry"]["address"]
+        return f"{address}/{reference}" if address else reference
+
+    return {name: pulled(name, reference) for name, reference in context.environments.items()}
 
 
 def _registry(context: Context) -> str:
