@@ -13,6 +13,7 @@ from dap.errors import InputError
 from dap.plan import Plan
 from dap.render import Secrets, Tree
 
+
 @dataclass(frozen=True)
 class Objects:
     """The objects of a platform, in an order in which they can be applied.

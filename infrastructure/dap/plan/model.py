@@ -262,9 +262,10 @@ class Plan:
     def common_names(self) -> tuple[str, ...]:
         """The names of what is there for everybody: all but those of workspaces."""
         own = {service.name for service in self.services if service.ssh is not None}
-        listed = (*self.routes, *self.streams)
-        found = {each.hostname for each in listed if each.service not in own}
-        return tuple(sorted({self.settings.domain, *found}))
+        found = {self.settings.domain}
+        found |= {route.hostname for route in self.routes if route.service not in own}
+        found |= {stream.hostname for stream in self.streams if stream.service not in own}
+        return tuple(sorted(found))
 
     @cached_property
     def shipped(self) -> Mapping[str, str]:

@@ -130,6 +130,7 @@ def _once(
         where = f"{dotted(here)} on line {source.line(here)}"
         if name in taken:
             yield source.problem((*here, "name"), taken[name], "another name", name)
+            continue
         taken.setdefault(name, f"is already the name of {where}")
         namespace = cluster.get("namespace") or f"{data.get('name')}-{name}"
         space = (cluster.get("context"), namespace)

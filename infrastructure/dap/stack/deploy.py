@@ -12,8 +12,8 @@ from dap.errors import DapError
 from dap.plan import STATE_PASSPHRASE
 from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Change, Engine
-from dap.stack.kubeconfig import find
 from dap.stack.live import connected
+from dap.stack.place import of_platform
 from dap.stack.plan import objects_of, plan
 
 
@@ -35,13 +35,13 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
         DapError: something is refused, failed, or does not become ready.
     """
     settings = prepared.plan.settings
-    made, files = objects_of(prepared), find(settings, prepared.root)
+    made, place = objects_of(prepared), of_platform(settings, prepared.root)
     with hold(prepared.root / ".dap" / "lock", tell):
         if prepared.new_secrets:
             plan(prepared, lambda _: None)
             prepared.vault.save()
         result = Engine(prepared.root, settings, prepared.vault, tell).up(made)
-        with connected(settings, files) as live:
+        with connected(place) as live:
             live.sweep(made, tell)
             live.await_started(made, tell)
             # Tasks are no part of the stack, which alone knows the address by itself.
@@ -64,8 +64,8 @@ def destroy(
         DapError: the engine failed, or the cluster does not answer.
     """
     settings = prepared.plan.settings
-    files = find(settings, prepared.root)
-    with hold(prepared.root / ".dap" / "lock", tell), connected(settings, files) as live:
+    place = of_platform(settings, prepared.root)
+    with hold(prepared.root / ".dap" / "lock", tell), connected(place) as live:
         # Their pods, though they have ended, hold on to volumes.
         live.remove_tasks()
         changes: tuple[Change, ...] = ()

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from dap.cluster import Manifest, Objects
 from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.errors import DapError
-from dap.settings import Settings
+from dap.stack.place import Place
 
 Object = dict[str, Any]
 _WORKLOADS = ("Deployment", "StatefulSet")
@@ -32,6 +32,7 @@ SWEPT = (
     *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
     *(("apps/v1", kind) for kind in _WORKLOADS),
     ("batch/v1", "Job"),
+    *(("rbac.authorization.k8s.io/v1", kind) for kind in ("Role", "RoleBinding")),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
 )
@@ -41,9 +42,9 @@ SWEPT = (
 class Live:
     """The namespace of one platform, asked by its label; `connected` makes one."""
 
-    def __init__(self, settings: Settings, api: Any, dynamic: Any) -> None:
-        self._namespace = settings.namespace
-        self._label = f"{PLATFORM_LABEL}={settings.name}"
+    def __init__(self, place: Place, api: Any, dynamic: Any) -> None:
+        self._namespace = place.namespace
+        self._label = f"{PLATFORM_LABEL}={place.platform}"
         self._api = api
         self._dynamic = dynamic
 
@@ -224,26 +225,23 @@ class Live:
 
 
 @contextmanager
-def connected(settings: Settings, files: Iterable[Path]) -> Iterator[Live]:
+def connected(place: Place) -> Iterator[Live]:
     """Yield the platform's namespace.
 
     Args:
-        settings: of a platform on a cluster.
-        files: the kubeconfig.
+        place: of its stack.
 
     Raises:
         DapError: the cluster does not answer, or refuses.
     """
-    if settings.cluster is None:
-        raise ValueError("the platform's target is no cluster")
-    context = settings.cluster.context
+    context = place.context
     # The client's own types end here.
     loaded: Any = config.new_client_from_config
     dynamic: Any = DynamicClient
     try:
         with tempfile.TemporaryDirectory(prefix="dap-") as folder:
-            api = loaded(os.pathsep.join(map(str, files)), context, persist_config=False)
-            yield Live(settings, api, dynamic(api, cache_file=str(Path(folder, "api"))))
+            api = loaded(os.pathsep.join(map(str, place.files)), context, persist_config=False)
+            yield Live(place, api, dynamic(api, cache_file=str(Path(folder, "api"))))
     except (DynamicApiError, client.ApiException) as error:
         raise DapError(f"the cluster of context {context} refuses: {error.reason}") from error
     except (HTTPError, config.ConfigException) as error:
