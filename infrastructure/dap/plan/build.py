@@ -24,7 +24,7 @@ from dap.plan.model import (
 )
 from dap.plan.order import in_order
 from dap.settings import Cluster, ComputeCluster, Reserve, Settings, Workspace
-from dap.settings.cluster import OWN_JOBS
+from dap.settings.cluster import OWN, OWN_JOBS
 from dap.settings.problem import Path
 
 _ENVIRONMENTS = re.compile(rb"\{[{%][^}]*(?<![.\w'\"])environments?\b")
@@ -80,7 +80,7 @@ def _hosts(settings: Settings) -> tuple[HostView, ...]:
 def _cluster(settings: Settings, cluster: Cluster) -> HostView:
     """Return a cluster as the one host that it is to services: it has all roles."""
     return HostView(
-        name="cluster",
+        name=OWN,
         address=settings.address,
         user=None,
         port=None,

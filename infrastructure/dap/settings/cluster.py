@@ -25,8 +25,8 @@ _OF_HOSTS: dict[Path, str] = {
 }
 
 
-OWN_JOBS = "cluster"
-"""What the jobs of a platform that is in a cluster go by."""
+OWN, OWN_JOBS = "cluster", "jobs"
+"""What a platform's own cluster goes by, and where in it jobs run."""
 
 
 def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
@@ -120,7 +120,7 @@ def _once(
     spaces: dict[object, str] = {}
     own = data.get("cluster")
     if data.get("target") == "kubernetes":
-        taken = {OWN_JOBS: "is the name of the platform's own cluster"}
+        taken = dict.fromkeys((OWN, OWN_JOBS), "is a name of the platform's own cluster")
         if isinstance(own, dict):
             namespace = own.get("namespace") or data.get("name")
             for name in (namespace, f"{namespace}-jobs"):

@@ -278,7 +278,7 @@ def test_a_clusters_jobs_get_what_its_settings_say() -> None:
 
 def test_clusters_pull_environments_from_where_the_platform_has_them() -> None:
     beside = of_clusters(trees(SETTINGS["clusters"]))["gpu"]["kubernetes"]
-    own = of_clusters(trees(SETTINGS["on a cluster"]))["cluster"]["kubernetes"]
+    own = of_clusters(trees(SETTINGS["on a cluster"]))["jobs"]["kubernetes"]
     assert re.fullmatch(r"registry\.dap\.test/environments/base:[0-9a-f]{12}", beside["image"])
     assert beside["image_pull_secrets"] == ["registry.pull"]
     assert own["image"].startswith("images.example.org/dap/dap/environment-base:")
@@ -310,7 +310,7 @@ def test_a_cluster_is_picked_by_its_tags_alone_where_hosts_run_jobs() -> None:
     }
     idle = [{"name": "main", "slots": 0}]
     assert runners(BESIDE | {"hosts": idle, "clusters": [GPU]}) == {"gpu": (["gpu", "a100"], True)}
-    assert runners(SETTINGS["on a cluster"]) == {"cluster": (["cluster"], True)}
+    assert runners(SETTINGS["on a cluster"]) == {"jobs": (["jobs"], True)}
 
 
 def test_each_host_that_runs_jobs_has_runners_of_its_own() -> None:
