@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import importlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +17,7 @@ import yaml
 from dap.engine import Prepared
 from dap.errors import DapError, InputError
 from dap.plan import Plan, make_plan, secret_specs
+from dap.render import render
 from dap.secrets import Vault, open_vault
 from dap.settings import Settings
 from dap.stack import clusters
@@ -23,6 +27,7 @@ from tests.gitlab.forge import catalogue
 from tests.pulumi.standin.serve import served
 from tests.pulumi.standin.store import Memory
 from tests.pulumi.standin.values import Object
+from tests.pulumi.test_platform import Addressed
 from tests.unit.cluster.conftest import BESIDE
 
 # Where a run fails, Pulumi's SDK leaves its event loop open, which is found at any time later.
@@ -30,6 +35,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+# The package has its verb by the module's name.
+deploying = importlib.import_module("dap.stack.deploy")
 TOKEN = "value-of-the-kubeconfig-x7"
 GPU = {"name": "gpu", "context": "lab", "gpus": 1}
 FAR = {"name": "far", "context": "far", "namespace": "guests"}
@@ -229,6 +236,89 @@ def test_neither_kubeconfig_nor_other_secrets_are_plain_in_what_is_kept(lab: Lab
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
         for secret in secrets:
             assert secret not in text, path
+
+
+class Giving(Ready):
+    """A cluster whose content gets the runner's token in its first run."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+        self.fails = False
+
+    def await_started(self, *_: object) -> None:
+        """Find all started."""
+
+    def address(self, name: str) -> str:
+        """The address of every Service."""
+        return f"10.96.0.{len(name)}"
+
+    def run(self, task: dict[str, Any]) -> str:
+        """What content says."""
+        assert task["metadata"]["name"] == "content"
+        self.ran += 1
+        if self.fails:
+            raise DapError("task content failed")
+        return f'{{"changed": {int(self.ran == 1)}}}'
+
+    def read(self, task: dict[str, Any], volume: str, name: str) -> str:
+        """What content keeps until the vault has it."""
+        assert (task["metadata"]["name"], volume, name) == ("content", "content-kept", "kept.json")
+        return json.dumps({"gitlab-runner/token-jobs": "glrt-given"}) if self.ran == 1 else ""
+
+
+@pytest.fixture
+def giving(monkeypatch: pytest.MonkeyPatch) -> Giving:
+    made = Giving()
+
+    @contextmanager
+    def connected(_: object) -> Iterator[Giving]:
+        yield made
+
+    monkeypatch.setattr(deploying, "connected", connected)
+    return made
+
+
+def on_a_cluster(lab: Lab) -> Prepared:
+    (lab.root / "kubeconfig").write_text(kubeconfig("here"))
+    lab.contexts["here"] = Addressed()
+    cluster = {"context": "here", "kubeconfig": "kubeconfig"}
+    prepared = lab.prepared(target="kubernetes", cluster=cluster)
+    return replace(prepared, trees=render(prepared.plan, lab.vault))
+
+
+def test_a_platform_in_a_cluster_brings_its_runner_the_token_that_content_got(
+    lab: Lab, giving: Giving
+) -> None:
+    prepared = on_a_cluster(lab)
+    lab.vault.put("gitlab-runner/token-jobs", "")
+    done = deploying.deploy(prepared, lab.told.append)
+    assert giving.ran == 2
+    assert done.content == 1
+    assert lab.vault.get("gitlab-runner/token-jobs") == "glrt-given"
+    assert [str(each) for each in done.changes if each.operation == "update"] == [
+        "update Secret/content: data.vault.json"
+    ]
+    (jobs,) = clusters.deploy(prepared, lab.told.append)
+    assert jobs.cluster == "jobs"
+    found = {(key[1], key[2], key[3]): each for key, each in lab.contexts["here"].objects.items()}
+    held = found["Secret", "dap-jobs", "gitlab-runner"]["data"]["config.toml"]
+    assert 'token = "glrt-given"' in base64.b64decode(held).decode()
+    assert ("Secret", "dap", "gitlab-runner") not in found
+    assert ("Deployment", "dap", "gitlab-runner") not in found
+    # No more of it is left to do.
+    again = replace(prepared, trees=render(prepared.plan, lab.vault), new_secrets=())
+    done = deploying.deploy(again, lab.told.append)
+    assert (done.changes, done.content, giving.ran) == ((), 0, 3)
+    clusters.destroy(again, lab.told.append)
+    assert {key[2] for key in lab.contexts["here"].objects if key[2]} == {"dap"}
+
+
+def test_a_token_that_content_got_before_it_failed_is_not_lost(lab: Lab, giving: Giving) -> None:
+    prepared = on_a_cluster(lab)
+    giving.fails = True
+    with pytest.raises(DapError, match="task content failed"):
+        deploying.deploy(prepared, lab.told.append)
+    assert open_vault(lab.root, "dap").get("gitlab-runner/token-jobs") == "glrt-given"
 
 
 def test_pulumi_that_is_not_there_is_told_before_anything(

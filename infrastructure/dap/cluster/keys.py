@@ -58,7 +58,7 @@ OPTIONS: Mapping[str, str] = {
     "entry": "the Service of the type `cluster.service`; what it answers to is the nameserver's",
     "exceptions": "the annotation `dap.exceptions`; the namespace takes what the loosest pod needs",
     "gpus": "`nvidia.com/gpu`, a number",
-    "keeps": "nothing: a deploy reads the volume",
+    "keeps": "a deploy reads that file of the volume, by a pod as the Job's",
     "kubernetes": "a Role of its account, its nodes, and room in the quota for pods it starts",
     "live": "a change of these files makes no pod anew; their folder shows it",
     "may_stop": "refused: a cluster starts anew what has stopped",

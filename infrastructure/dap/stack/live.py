@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError
+from kubernetes.stream import stream
 from urllib3.exceptions import HTTPError
 
 from dap.cluster import Manifest, Objects
@@ -25,6 +27,8 @@ _WORKLOADS = ("Deployment", "StatefulSet")
 _INTERVAL_S = 0.5
 _READY_S = 900.0
 _TASK_S = 3600.0
+_READ_S = 300.0
+_READ = '[ ! -e "$0" ] || base64 -w 0 "$0"'
 # A container that waits for one of these waits for ever.
 _STUCK = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
 # Nothing is taken away that holds data, or that the platform did not make by its objects.
@@ -93,6 +97,78 @@ class Live:
                 why = "; ".join(stuck) or f"not within {_TASK_S:.0f} s"
                 raise DapError(f"task {name} did not end: {why}", "mend it, deploy again")
             time.sleep(_INTERVAL_S)
+
+    def read(self, task: Manifest, volume: str, name: str) -> str:
+        """Return the text of a file on a volume that a Job mounts; empty where there is none.
+
+        A Job as that is there meanwhile, and the file comes by a command in its pod: what a pod
+        prints by itself stays in logs.
+
+        Args:
+            task: the Job.
+            volume: name of the claim.
+            name: of the file, from the top of what is mounted.
+
+        Raises:
+            DapError: the pod can't start, or the command failed.
+        """
+        job = f"{task['metadata']['name']}-read"
+        spec = task["spec"]
+        template = spec["template"]
+        (container,) = template["spec"]["containers"]
+        mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        waiting = {**container, "command": ["sleep", str(int(_READ_S))], "args": []}
+        pod_spec = {**template["spec"], "containers": [waiting]}
+        body = {
+            **task,
+            "metadata": {**task["metadata"], "name": job},
+            "spec": {**spec, "template": {**template, "spec": pod_spec}},
+        }
+        jobs = self._kind("batch/v1", "Job")
+        self._remove(jobs, job)
+        jobs.create(body=body, namespace=self._namespace)
+        try:
+            return self._output(self._running(job), ["sh", "-c", _READ, f"{mounts[volume]}/{name}"])
+        finally:
+            self._remove(jobs, job)
+
+    def _running(self, job: str) -> str:
+        """Wait until a Job's pod runs; return its name."""
+        end = time.monotonic() + _READ_S
+        while True:
+            pods = self._pods(f"batch.kubernetes.io/job-name={job}")
+            for pod in pods:
+                if pod.get("status", {}).get("phase") == "Running":
+                    return str(pod["metadata"]["name"])
+            stuck = [why for pod in pods for why in _waiting(pod, _STUCK)]
+            if stuck or time.monotonic() > end:
+                why = "; ".join(stuck) or _reasons(pods) or f"not within {_READ_S:.0f} s"
+                raise DapError(f"the pod of {job} does not start: {why}", "mend it, deploy again")
+            time.sleep(_INTERVAL_S)
+
+    def _output(self, pod: str, command: list[str]) -> str:
+        """Return what a command in a pod prints in base64, for the client changes what is JSON."""
+        run: Any = stream
+        core = client.CoreV1Api(self._api)
+        answer = run(
+            core.connect_get_namespaced_pod_exec,
+            pod,
+            self._namespace,
+            command=command,
+            stdout=True,
+            stderr=True,
+            stdin=False,
+            tty=False,
+            _preload_content=False,
+        )
+        try:
+            answer.run_forever(timeout=_READ_S)
+            said, wrong = answer.read_stdout(), answer.read_stderr()
+            if answer.is_open() or answer.returncode != 0:
+                raise DapError(f"pod {pod}: what was to be read there was not: {wrong.strip()}")
+        finally:
+            answer.close()
+        return base64.b64decode(said).decode()
 
     def sweep(self, objects: Objects | None, tell: Callable[[str], None]) -> None:
         """Remove what a lost state knows no more of: what has the platform's label and no object.
