@@ -96,19 +96,14 @@ def plan(prepared: Prepared, tell: Tell) -> list[InCluster]:
 
 
 def status(prepared: Prepared) -> dict[str, list[Row]]:
-    """Return how each cluster's services are.
-
-    Raises:
-        DapError: names each cluster that does not answer.
-    """
+    """Return how each cluster's services are; one that can't be asked lacks an answer."""
     found: dict[str, list[Row]] = {}
-
-    def ask(host: HostPlan, made: Objects) -> InCluster:
-        with of_cluster(prepared, host.host) as place, connected(place) as live:
-            found[host.host.name] = rows(made, live.missing(made))
-        return InCluster(host.host.name, ())
-
-    _each((host.host.name, _calls(ask, host, made)) for host, made in _made(prepared))
+    for host, made in _made(prepared):
+        try:
+            with of_cluster(prepared, host.host) as place, connected(place) as live:
+                found[host.host.name] = rows(made, live.missing(made))
+        except DapError as error:
+            found[host.host.name] = [Row("cluster", error.message)]
     return found
 
 
