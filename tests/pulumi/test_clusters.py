@@ -61,6 +61,10 @@ class Ready:
     def await_ready(self, *_: object) -> None:
         """Find all ready."""
 
+    def address(self, name: str) -> str:
+        """The address of every Service."""
+        return f"10.96.0.{len(name)}"
+
 
 @contextmanager
 def ready(_: object) -> Iterator[Ready]:
@@ -248,10 +252,6 @@ class Giving(Ready):
     def await_started(self, *_: object) -> None:
         """Find all started."""
 
-    def address(self, name: str) -> str:
-        """The address of every Service."""
-        return f"10.96.0.{len(name)}"
-
     def run(self, task: dict[str, Any]) -> str:
         """What content says."""
         assert task["metadata"]["name"] == "content"
@@ -303,6 +303,9 @@ def test_a_platform_in_a_cluster_brings_its_runner_the_token_that_content_got(
     found = {(key[1], key[2], key[3]): each for key, each in lab.contexts["here"].objects.items()}
     held = found["Secret", "dap-jobs", "gitlab-runner"]["data"]["config.toml"]
     assert 'token = "glrt-given"' in base64.b64decode(held).decode()
+    # Where the platform's own entry is; none of the settings says that.
+    runner = found["Deployment", "dap-jobs", "gitlab-runner"]["spec"]["template"]["spec"]
+    assert {each["ip"] for each in runner["hostAliases"]} == {f"10.96.0.{len('nginx-proxy')}"}
     assert ("Secret", "dap", "gitlab-runner") not in found
     assert ("Deployment", "dap", "gitlab-runner") not in found
     # No more of it is left to do.

@@ -5,20 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from kubernetes.dynamic.exceptions import NotFoundError
 
 from dap.cluster import Objects, objects
 from dap.engine import Prepared
 from dap.engine.lock import hold
 from dap.errors import DapError, InputError
-from dap.plan import STATE_PASSPHRASE, HostPlan, kubeconfig
+from dap.plan import STATE_PASSPHRASE, HostPlan, Plan, kubeconfig, make_plan
 from dap.render import render_clusters
 from dap.settings.cluster import OWN_JOBS
 from dap.stack.engine import PROJECT, Change, Engine
 from dap.stack.kubeconfig import find
 from dap.stack.live import connected
-from dap.stack.place import Place, of_cluster, stack_of, written
+from dap.stack.place import Place, of_cluster, of_platform, stack_of, written
 from dap.stack.status import Row, rows
 
 Tell = Callable[[str], None]
@@ -38,7 +40,7 @@ def check(prepared: Prepared) -> None:
     Raises:
         DapError: a kubeconfig or quota does not fit, or Pulumi is not there.
     """
-    for host, _ in _made(prepared):
+    for host, _ in _made(prepared, asking=False):
         with _engine(prepared, host, _silent):
             pass
 
@@ -146,14 +148,39 @@ def _cluster_of(prepared: Prepared, file: Path) -> str:
     return file.stem.removeprefix(stack_of(prepared.plan.settings.name, ""))
 
 
-def _made(prepared: Prepared) -> list[tuple[HostPlan, Objects]]:
-    """Return the objects of each cluster, of the vault as it is now."""
+def _made(prepared: Prepared, *, asking: bool = True) -> list[tuple[HostPlan, Objects]]:
+    """Return the objects of each cluster, of the vault as it is now.
+
+    Args:
+        prepared: the project.
+        asking: where the platform is in a cluster itself, ask that for the address of its entry.
+    """
     vault = prepared.vault
-    trees = render_clusters(prepared.plan, vault)
+    plan = _with_address(prepared) if asking else prepared.plan
     return [
-        (prepared.plan.hosted(tree.host), objects(prepared.plan, tree, secrets=vault))
-        for tree in trees
+        (plan.hosted(tree.host), objects(plan, tree, secrets=vault))
+        for tree in render_clusters(plan, vault)
     ]
+
+
+def _with_address(prepared: Prepared) -> Plan:
+    """Return the plan whose own jobs find the platform's names at its entry, if that is there."""
+    plan, settings = prepared.plan, prepared.plan.settings
+    if OWN_JOBS not in {host.host.name for host in plan.clusters}:
+        return plan
+    entry = next(
+        service.name
+        for folder in plan.service_host.folders
+        for service in folder.services
+        if service.options.entry
+    )
+    with connected(of_platform(settings, prepared.root)) as live:
+        try:
+            address = live.address(entry)
+        except NotFoundError:
+            return plan
+    named = make_plan(settings.model_copy(update={"address": address}), plan.catalogue)
+    return replace(plan, clusters=named.clusters)
 
 
 @contextmanager

@@ -149,9 +149,8 @@ class Live:
     def _output(self, pod: str, command: list[str]) -> str:
         """Return what a command in a pod prints in base64, for the client changes what is JSON."""
         run: Any = stream
-        core = client.CoreV1Api(self._api)
         answer = run(
-            core.connect_get_namespaced_pod_exec,
+            self.client().connect_get_namespaced_pod_exec,
             pod,
             self._namespace,
             command=command,

@@ -199,6 +199,32 @@ def test_jobs_reach_the_world_and_names_and_nobody_reaches_them(made: Made) -> N
     assert not passes(policies, other, world, 443)
 
 
+def test_who_has_a_token_reaches_the_api_wherever_it_is(made: Made) -> None:
+    """Plugins differ in whether an address of the cluster's own is one of a block."""
+    policies = list(made.kind("NetworkPolicy").values())
+    runner = Pod(made.pods()["gitlab-runner"]["metadata"]["labels"])
+    job = Pod(configuration(made)["runners"][0]["kubernetes"]["pod_labels"])
+    api = Elsewhere("169.254.0.7")  # in no block that anybody may reach
+    assert [passes(policies, pod, api, 6443) for pod in (runner, job)] == [True, False]
+
+
+def test_own_jobs_reach_the_entry_of_their_platform_alone() -> None:
+    def to_platform(settings: str) -> list[dict[str, Any]]:
+        (made,) = for_jobs(ROOT, SETTINGS[settings]).values()
+        policies = made.kind("NetworkPolicy")
+        return (
+            list(policies["platform.out"]["spec"]["egress"]) if "platform.out" in policies else []
+        )
+
+    assert to_platform("beside hosts") == []
+    (rule,) = to_platform("own")
+    (peer,) = rule["to"]
+    assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "dap"}}
+    assert {443, 2222} <= {each["port"] for each in rule["ports"]}
+    entry = on_cluster(ROOT, OWN).pods()["nginx-proxy"]["metadata"]["labels"]
+    assert peer["podSelector"]["matchLabels"].items() <= entry.items()
+
+
 def test_jobs_mount_the_authority_from_where_it_is(made: Made) -> None:
     (mount,) = configuration(made)["runners"][0]["kubernetes"]["volumes"]["config_map"]
     held = made.kind("ConfigMap")[mount["name"]]["data"]
