@@ -14,6 +14,7 @@ from dap.settings.source import Source
 
 NODE_PORTS = range(30000, 32768)
 """What a cluster gives to Services of the type NodePort, unless it is set up otherwise."""
+_LONGEST = 63  # characters of a DNS label, as a namespace's name is one
 _PUBLISHED = ("http", "https", "ssh", "postgres", "workspaces")
 # What describes machines, of which a cluster has its own; `*` stands for any entry of a list.
 _OF_HOSTS: dict[Path, str] = {
@@ -64,6 +65,11 @@ def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
             "gitlab, or lite with `cluster.slots: 0`: repositories without pipelines",
             "lite",
         )
+    namespace = f"{cluster.get('namespace') or data.get('name')}-{OWN_JOBS}"
+    if cluster.get("slots") != 0 and len(namespace) > _LONGEST:
+        place: Path = ("cluster", "namespace") if cluster.get("namespace") else ("name",)
+        what = f"makes the namespace of jobs {len(namespace)} characters long"
+        yield source.problem(place, what, f"{_LONGEST - len(OWN_JOBS) - 1} characters at most")
     registry = cluster.get("registry")
     if isinstance(registry, dict) and registry.get("user") and not registry.get("address"):
         path = ("cluster", "registry", "user")
@@ -133,6 +139,10 @@ def _once(
             continue
         taken.setdefault(name, f"is already the name of {where}")
         namespace = cluster.get("namespace") or f"{data.get('name')}-{name}"
+        if not cluster.get("namespace") and len(namespace) > _LONGEST:
+            what = f"makes the namespace {namespace}, which has {len(namespace)} characters"
+            allowed = f"a shorter name, or a namespace; {_LONGEST} at most"
+            yield source.problem((*here, "name"), what, allowed, name)
         space = (cluster.get("context"), namespace)
         if space in spaces:
             path = (*here, "namespace" if cluster.get("namespace") else "name")

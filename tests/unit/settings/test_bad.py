@@ -615,6 +615,21 @@ CASES = [
         "another namespace",
     ),
     (
+        f"{BESIDE}clusters: [{{name: {'n' * 60}, context: a}}]",
+        5,
+        "clusters[0].name",
+        "which has 64 characters",
+        "a shorter name, or a namespace; 63 at most",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, namespace: {'n' * 59}}}",
+        4,
+        "cluster.namespace",
+        "makes the namespace of jobs 64 characters long",
+        "58 characters at most",
+    ),
+    (f"{ON}name: {'n' * 59}", 5, "name", "makes the namespace of jobs 64", "58 characters"),
+    (
         f"{BESIDE}clusters: [{GPU}, platform_address: 127.0.0.1}}]",
         5,
         "clusters[0].platform_address",
