@@ -14,7 +14,6 @@ from typing import Any
 from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError
-from kubernetes.stream import stream
 from urllib3.exceptions import HTTPError
 
 from dap.cluster import Manifest, Objects
@@ -148,6 +147,8 @@ class Live:
 
     def _output(self, pod: str, command: list[str]) -> str:
         """Return what a command in a pod prints in base64, for the client changes what is JSON."""
+        from kubernetes.stream import stream  # loads slowly
+
         run: Any = stream
         answer = run(
             self.client().connect_get_namespaced_pod_exec,
