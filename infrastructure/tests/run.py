@@ -78,10 +78,10 @@ def places(prepared: Prepared) -> Iterator[Sequence[Place]]:
         return
     # What asks a cluster is installed for one alone.
     from acceptance.cluster import Cluster
-    from dap.stack.kubeconfig import find
     from dap.stack.live import connected
+    from dap.stack.place import of_platform
 
-    with connected(settings, find(settings, root)) as live:
+    with connected(of_platform(settings, root)) as live:
         yield [Cluster(prepared, live)]
 
 

@@ -159,6 +159,8 @@ OTHERS = {
     "FATAL: W any … DENIED",
     "No space left on device",
     "/tmp",
+    'pods "…" is forbidden: exceeded quota',
+    "x509: certificate signed by unknown authority",
 }
 
 

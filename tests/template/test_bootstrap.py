@@ -50,3 +50,8 @@ def test_what_a_cluster_needs_is_there_for_a_cluster_alone(scaffold: Scaffold) -
     assert has_pulumi()
     settings.write_text(on_hosts)
     assert not has_pulumi()
+    settings.write_text(f"{on_hosts}clusters: [{{name: gpu, context: lab}}]\n")
+    assert has_pulumi()
+    settings.write_text(on_hosts)
+    (project / ".dap/state/.pulumi").mkdir(parents=True)
+    assert has_pulumi()

@@ -28,6 +28,7 @@ KINDS = {
     "apis__batch__v1": ("Job",),
     "apis__networking.k8s.io__v1": ("NetworkPolicy",),
     "apis__policy__v1": ("PodDisruptionBudget",),
+    "apis__rbac.authorization.k8s.io__v1": ("Role", "RoleBinding"),
 }
 COMMENT = (
     f"From api/openapi-spec/v3 of k8s.io/kubernetes {VERSION}, Copyright The Kubernetes Authors, "

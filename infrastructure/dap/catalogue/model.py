@@ -21,7 +21,7 @@ UrlPath = Annotated[str, StringConstraints(pattern=r"^/\S*$")]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[kmg]$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Role = Literal["service", "runner"]
+Role = Literal["service", "runner", "compute"]
 SecretKind = Literal["password", "token", "ssh-key", "user", "content"]
 
 
@@ -172,6 +172,44 @@ class FolderOptions(_Model):
     reserved: Reserved = Reserved()
 
 
+class Rule(_Model):
+    """What an account may do with objects of a cluster, as in a Role of the API."""
+
+    groups: tuple[str, ...] = ("",)
+    resources: tuple[str, ...] = Field(min_length=1)
+    verbs: tuple[str, ...] = Field(min_length=1)
+
+
+class Pods(_Model):
+    """Pods that a service starts by itself, at most at once; each asks for so much."""
+
+    count: Annotated[StrictInt, Field(ge=0)]
+    cpus: Annotated[float, Field(gt=0)]
+    memory: Memory
+    gpus: Annotated[StrictInt, Field(ge=0)] = 0
+
+
+class Toleration(_Model):
+    """A taint of nodes that keeps its pod off them no more; without a value, any."""
+
+    key: str
+    value: str | None = None
+    effect: str | None = None
+
+
+class InCluster(_Model):
+    """What a service is told in a cluster alone.
+
+    `rules`: what its account may do, and its pod has a token for; only where jobs run. `starts`:
+    pods that it makes itself, which the quota has room for. The rest says on which nodes it runs.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    starts: Pods | None = None
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+
+
 class ServiceOptions(_Model):
     """`x-dap` inside a compose service."""
 
@@ -189,6 +227,7 @@ class ServiceOptions(_Model):
     reproduce: tuple[str, ...] = ()  # command that runs a job of an earlier commit again
     takes: UrlPath | None = None  # where it finds what folders left that are not there any more
     keeps: Label | None = None  # volume whose kept.json has secrets that belong into the vault
+    kubernetes: InCluster = InCluster()
     exceptions: dict[str, Reason] = {}
 
 

@@ -52,7 +52,8 @@ def _trees(root: Path) -> tuple[Tree, ...]:
     from dap.catalogue import read_catalogue
     from dap.cli._project import SETTINGS_FILE
     from dap.plan import make_plan
-    from dap.render import render
+    from dap.render import render, render_clusters
     from dap.settings import load
 
-    return render(make_plan(load(root / SETTINGS_FILE, with_files=False), read_catalogue(root)))
+    plan = make_plan(load(root / SETTINGS_FILE, with_files=False), read_catalogue(root))
+    return (*render(plan), *render_clusters(plan))

@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dap.engine import Prepared, Progress
+    from dap.stack.clusters import InCluster
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -28,7 +31,8 @@ def destroy(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts: changes as JSON.")] = False,
 ) -> None:
     """Remove containers, networks and what hosts trust. Data and images stay unless asked for."""
-    from dap.cli._project import project_root  # load slowly
+    from dap.cli._clusters import as_data  # load slowly
+    from dap.cli._project import project_root
     from dap.cli._report import console, fail, print_json
     from dap.engine import Progress, prepare, run
     from dap.errors import InputError
@@ -42,13 +46,16 @@ def destroy(
             f"--delete-data: must be the platform's name; allowed: {name}; found: {delete_data}",
             "nothing was removed",
         )
+    apart = _of_clusters(prepared, progress)
     if prepared.plan.settings.cluster is not None:
         from dap.stack import destroy as destroy_stack  # loads slowly
 
         removed, kept = destroy_stack(prepared, progress.say, data=bool(delete_data))
         if as_json:
             objects = [each.thing for each in removed]
-            typer.echo(json.dumps({"ok": True, "removed": objects, "kept": kept}, indent=2))
+            told = {"ok": True, "removed": objects, "kept": kept}
+            told |= {"clusters": as_data(apart)} if apart else {}
+            typer.echo(json.dumps(told, indent=2))
             return
         _end(shown, name, kept, deleted=bool(delete_data))
         return
@@ -62,9 +69,21 @@ def destroy(
     fail(outcome, progress, as_json=as_json)
     kept = sorted({volume for step in outcome.steps for volume in step.kept})
     if as_json:
-        print_json(outcome, ok=True, kept=kept)
+        more = {"clusters": as_data(apart)} if apart else {}
+        print_json(outcome, ok=True, kept=kept, **more)
         return
     _end(shown, name, kept, deleted=bool(delete_data))
+
+
+def _of_clusters(prepared: Prepared, progress: Progress) -> list[InCluster]:
+    """Take the platform off the clusters that run jobs, before what these jobs use goes."""
+    from dap.cli._clusters import known
+
+    if not known(prepared):
+        return []
+    from dap.stack import clusters  # loads slowly
+
+    return clusters.destroy(prepared, progress.say)
 
 
 def _end(shown: Console, name: str, kept: list[str], *, deleted: bool) -> None:

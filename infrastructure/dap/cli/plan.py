@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dap.engine import Outcome, Prepared, Progress
+    from dap.stack.clusters import InCluster
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +26,8 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a deploy would change. Changes nothing."""
-    from dap.cli._project import project_root  # load slowly
+    from dap.cli._clusters import as_data, counted  # load slowly
+    from dap.cli._project import project_root
     from dap.cli._report import console, fail, print_json
     from dap.engine import Progress, prepare, run
 
@@ -39,10 +41,12 @@ def plan(
         return
     outcome = run(prepared, "plan", progress, check=True)
     fail(outcome, progress, as_json=as_json)
-    changes = len(outcome.changes()) + len(prepared.new_secrets)
+    apart = _of_clusters(prepared, progress)
+    changes = len(outcome.changes()) + len(prepared.new_secrets) + counted(apart)
     if as_json:
         diffs = {step.host: dict(step.diffs) for step in outcome.steps if any(step.diffs.values())}
-        print_json(outcome, ok=True, new_secrets=list(prepared.new_secrets), diffs=diffs)
+        more = {"clusters": as_data(apart)} if apart else {}
+        print_json(outcome, ok=True, new_secrets=list(prepared.new_secrets), diffs=diffs, **more)
     else:
         for name in prepared.new_secrets:
             progress.say(f"make secret {name}")
@@ -52,21 +56,36 @@ def plan(
         raise typer.Exit(1)
 
 
+def _of_clusters(prepared: Prepared, progress: Progress) -> list[InCluster]:
+    """Return what would change in the clusters that run jobs."""
+    from dap.cli._clusters import known
+
+    if not known(prepared):
+        return []
+    from dap.stack import clusters  # loads slowly
+
+    return clusters.plan(prepared, progress.say)
+
+
 def _of_cluster(prepared: Prepared, progress: Progress, shown: Console, *, as_json: bool) -> int:
     """Show what would change in a cluster; return how many changes there are."""
     import json  # these load slowly
 
+    from dap.cli._clusters import as_data, counted
     from dap.stack import plan as plan_stack
 
     found = plan_stack(prepared, progress.say).changes
-    count = len(found) + len(prepared.new_secrets)
+    apart = _of_clusters(prepared, progress)
+    count = len(found) + len(prepared.new_secrets) + counted(apart)
     if as_json:
         changes = [
             {"operation": each.operation, "object": each.thing, "paths": each.paths}
             for each in found
         ]
         secrets = list(prepared.new_secrets)
-        typer.echo(json.dumps({"ok": True, "changes": changes, "new_secrets": secrets}, indent=2))
+        told = {"ok": True, "changes": changes, "new_secrets": secrets}
+        told |= {"clusters": as_data(apart)} if apart else {}
+        typer.echo(json.dumps(told, indent=2))
     else:
         for name in prepared.new_secrets:
             progress.say(f"make secret {name}")

@@ -27,6 +27,7 @@ def render(
     from dap.cli._project import project_root, project_settings
     from dap.plan import make_plan, secret_specs
     from dap.render import render as render_trees
+    from dap.render import render_clusters
 
     root, settings = project_root(), project_settings()
     plan = make_plan(settings, read_catalogue(root))
@@ -38,7 +39,7 @@ def render(
         vault.ensure(secret_specs(plan))
         ensure_tls(vault, settings, root)
         vault.save()
-    for tree in render_trees(plan, vault):
+    for tree in (*render_trees(plan, vault), *render_clusters(plan, vault)):
         tree.write(out / tree.host, secrets=with_secrets)
         typer.echo(f"{tree.host}: {out / tree.host}")
     if with_secrets:

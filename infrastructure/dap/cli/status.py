@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dap.engine import Prepared
+    from dap.stack.status import Row
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +25,7 @@ def status(
     """Show how the services, disks and certificates are. Exits with 0 if all is well."""
     import json  # these load slowly
 
+    from dap.cli._clusters import show_rows
     from dap.cli._project import project_root, project_settings
     from dap.cli._report import console
     from dap.mask import masking
@@ -36,27 +41,48 @@ def status(
         return masking(open_vault(root, settings.name).values())(text)
 
     found = survey(root, settings, mask)
+    apart = _of_clusters(root) if settings.clusters else {}
+    wrong = any(row.lacks for rows in apart.values() for row in rows)
     if as_json:
-        typer.echo(json.dumps(found.data(), indent=2))
+        data = found.data()
+        if apart:
+            data |= {"ok": data["ok"] and not wrong, "clusters": _as_data(apart)}
+        typer.echo(json.dumps(data, indent=2))
     else:
         show(found, console(as_json=False))
-    raise typer.Exit(found.status)
+        show_rows(apart, console(as_json=False))
+    raise typer.Exit(max(found.status, int(wrong)))
+
+
+def _of_clusters(root: Path, prepared: Prepared | None = None) -> dict[str, list[Row]]:
+    """Return how the services in clusters that run jobs are."""
+    from dap.engine import prepare  # load slowly
+    from dap.stack import clusters
+
+    return clusters.status(prepared or prepare(root))
+
+
+def _as_data(apart: dict[str, list[Row]]) -> dict[str, list[dict[str, str]]]:
+    return {cluster: [asdict(row) for row in rows] for cluster, rows in apart.items()}
 
 
 def _of_cluster(root: Path, *, as_json: bool) -> int:
     """Show how the services in a cluster are; return 0 if all are well."""
     import json  # these load slowly
 
+    from dap.cli._clusters import show_rows
     from dap.cli._report import console
     from dap.engine import prepare
     from dap.stack import status as status_of_stack
 
     prepared = prepare(root)
     rows = status_of_stack(prepared)
-    wrong = [row for row in rows if row.lacks]
+    apart = _of_clusters(root, prepared) if prepared.plan.clusters else {}
+    wrong = [row for listed in (rows, *apart.values()) for row in listed if row.lacks]
     if as_json:
-        services = [asdict(row) for row in rows]
-        typer.echo(json.dumps({"ok": not wrong, "services": services}, indent=2))
+        told = {"ok": not wrong, "services": [asdict(row) for row in rows]}
+        told |= {"clusters": _as_data(apart)} if apart else {}
+        typer.echo(json.dumps(told, indent=2))
         return int(bool(wrong))
     shown = console(as_json=False)
     width = max(len(row.service) for row in rows)
@@ -64,7 +90,12 @@ def _of_cluster(root: Path, *, as_json: bool) -> int:
         shown.print(
             f"{row.service:<{width}}  {row.lacks or 'ready'}", highlight=False, markup=False
         )
+    show_rows(apart, shown)
     name = prepared.plan.settings.name
-    count = f"{len(wrong)} of {len(rows)} services not well" if wrong else "all services are well"
+    count = (
+        f"{len(wrong)} of {sum(map(len, (rows, *apart.values())))} services not well"
+        if wrong
+        else "all services are well"
+    )
     shown.print(f"{name}: {count}", highlight=False)
     return int(bool(wrong))

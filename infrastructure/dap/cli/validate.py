@@ -23,7 +23,7 @@ def validate(
     from dap.cli._project import SETTINGS_FILE, project_root
     from dap.cluster import objects
     from dap.plan import make_plan
-    from dap.render import render
+    from dap.render import render, render_clusters
     from dap.settings import SettingsError, load
 
     root = project_root()
@@ -31,6 +31,8 @@ def validate(
         plan = make_plan(load(root / SETTINGS_FILE), read_catalogue(root))
         if plan.settings.cluster is not None:
             (tree,) = render(plan)
+            objects(plan, tree)
+        for tree in render_clusters(plan):
             objects(plan, tree)
     except SettingsError as error:
         if not as_json:

@@ -10,10 +10,8 @@ from dap.cluster.model import Manifest, PodSpec
 from dap.cluster.pods import pod_template
 from dap.cluster.source import Part, Source, read
 from dap.errors import InputError
-from dap.plan import REGISTRY_PASSWORD, Plan
+from dap.plan import Plan
 from dap.render import Secrets, Tree
-
-_NONE = "(secret cluster/registry-password)"
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ def objects(
     """Return the objects that a rendered tree says. A pure function.
 
     Args:
-        plan: of a platform whose target is kubernetes.
-        tree: as `render` makes it of the plan.
+        plan: of a platform whose target is kubernetes, or that has clusters.
+        tree: of that, as `render` or `render_clusters` makes it of the plan.
         nameserver: IP address of the Service that `Objects.nameserver` names; without it, pods know
             each other but not the names that the entry answers to.
         secrets: the vault; without it, the password of the registry stands as a placeholder.
@@ -46,13 +44,13 @@ def objects(
     """
     source = read(plan, tree, nameserver)
     made = _each(source.parts, lambda part: _part(source, part))
-    password = secrets.get(REGISTRY_PASSWORD) if secrets and source.cluster.registry.user else _NONE
-    pull = space.pull_secret(source, password)
+    pull = space.pull_secret(source, secrets.get if secrets else "(secret {})".format)
     platform = [
         space.namespace(source, (each.spec for each in made)),
         space.limit_range(source),
         space.resource_quota(source),
         *space.accounts(source),
+        *space.roles(source),
         *([pull] if pull else []),
         *(held for each in made for held in each.files),
         *volumes.claims(source),

@@ -33,6 +33,9 @@ class Manifest(TypedDict):
     type: NotRequired[str]
     automountServiceAccountToken: NotRequired[bool]
     imagePullSecrets: NotRequired[list[dict[str, str]]]
+    rules: NotRequired[list[dict[str, list[str]]]]
+    roleRef: NotRequired[dict[str, str]]
+    subjects: NotRequired[list[dict[str, str]]]
 
 
 class KeyToPath(TypedDict):
@@ -146,6 +149,8 @@ class PodSpec(TypedDict):
     topologySpreadConstraints: NotRequired[list[dict[str, Any]]]
     hostAliases: NotRequired[list[dict[str, Any]]]
     hostname: NotRequired[str]
+    nodeSelector: NotRequired[dict[str, str]]
+    tolerations: NotRequired[list[dict[str, str]]]
 
 
 class PodTemplate(TypedDict):

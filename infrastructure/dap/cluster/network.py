@@ -12,6 +12,11 @@ from dap.cluster.source import Part, Source
 _NETWORK = "dap.network"
 _PORT = "dap.port"
 _ANY = "any"
+_API = "dap.api"
+# Of the API's Service, and of its servers behind it, which policies are held against.
+_API_PORTS = (443, 6443)
+# The label that each namespace has by itself (Kubernetes documentation, Well-Known Labels).
+_NAMESPACE = "kubernetes.io/metadata.name"
 _NAMES_PORT = 53
 # The address that a node's own cache of names has (Kubernetes documentation, NodeLocal DNSCache).
 _NODE_NAMES = "169.254.20.10/32"
@@ -65,6 +70,8 @@ def pod_labels(part: Part) -> Labels:
     found = {f"{_NETWORK}/{name}": "true" for name in part.networks}
     if not part.options.task and part.networks:
         found |= {f"{_PORT}/{name}": "true" for name in _ports(part)}
+    if part.options.kubernetes.rules:
+        found[_API] = "true"
     return found
 
 
@@ -75,11 +82,21 @@ def policies(source: Source) -> list[Manifest]:
     whatever lies beyond. One policy serves all pods that have a port, however many these are.
     """
     return [
-        _policy(source, "all", {}, ingress=[], egress=[]),
+        _nothing(source),
         _policy(source, "names", {}, egress=[_to_names()]),
         *_of_networks(source),
         *_of_entry(source),
+        *_of_api(source),
+        *_of_own_jobs(source),
     ]
+
+
+def _nothing(source: Source) -> Manifest:
+    """Return the policy that lets nothing pass; where jobs run, for pods of any label."""
+    made = _policy(source, "all", {}, ingress=[], egress=[])
+    if source.apart:
+        made["spec"] = {**made["spec"], "podSelector": {}}
+    return made
 
 
 def _of_networks(source: Source) -> Iterable[Manifest]:
@@ -109,12 +126,35 @@ def _of_entry(source: Source) -> Iterable[Manifest]:
             yield _policy(source, f"{part.name}.in", source.selector(part), ingress=[rule])
 
 
+def _of_api(source: Source) -> Iterable[Manifest]:
+    """Yield what lets those reach the cluster's API that have a token for it.
+
+    Some plugins count no address of the cluster itself to a block of addresses.
+    """
+    if any(part.options.kubernetes.rules for part in source.parts):
+        ports = [{"port": port, "protocol": "TCP"} for port in _API_PORTS]
+        yield _policy(source, "api.out", {_API: "true"}, egress=[{"ports": ports}])
+
+
+def _of_own_jobs(source: Source) -> Iterable[Manifest]:
+    """Yield what lets jobs beside their platform, in its own cluster, reach its entry."""
+    own = source.plan.service_host.host.place
+    if not source.apart or own is None or source.place.where != own.where:
+        return
+    there = {"namespaceSelector": {"matchLabels": {_NAMESPACE: own.namespace}}}
+    peers = [{**there, "podSelector": {"matchLabels": source.platform_labels}}]
+    listed = source.plan.published_ports(source.plan.service_host)
+    ports = [{"port": port, "protocol": "TCP"} for port in listed]
+    here = {f"{_NETWORK}/edge": "true"}
+    yield _policy(source, "platform.out", here, egress=[{"to": peers, "ports": ports}])
+
+
 def names(source: Source) -> dict[str, Any]:
     """Return where pods ask for names: at the platform's own server, which knows its routes."""
     domain = source.cluster.domain
     return {
         "nameservers": [source.nameserver],
-        "searches": [f"{source.settings.namespace}.svc.{domain}", f"svc.{domain}", domain],
+        "searches": [f"{source.namespace}.svc.{domain}", f"svc.{domain}", domain],
         "options": [{"name": "ndots", "value": "2"}],
     }
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from dap.catalogue.model import Toleration
 from dap.cluster import amounts, network, security
 from dap.cluster.model import Container, Labels, PodSpec, PodTemplate, Quantities, Resources
 from dap.cluster.probes import add_probes
@@ -62,7 +63,7 @@ def _spec(source: Source, part: Part, mounts: Mounts) -> PodSpec:
     spec: PodSpec = {
         "containers": [_container(source, part, mounts)],
         "serviceAccountName": part.folder,
-        "automountServiceAccountToken": False,
+        "automountServiceAccountToken": bool(part.options.kubernetes.rules),
         "enableServiceLinks": False,
         "restartPolicy": _restart(part),
         "securityContext": security.of_pod(part),
@@ -98,7 +99,18 @@ def _spec(source: Source, part: Part, mounts: Mounts) -> PodSpec:
                 "hostname", f"'{name}': must be a DNS label on Kubernetes, without dots"
             )
         spec["hostname"] = name
+    placed = part.options.kubernetes
+    if placed.node_selector:
+        spec["nodeSelector"] = dict(placed.node_selector)
+    if placed.tolerations:
+        spec["tolerations"] = [_toleration(each) for each in placed.tolerations]
     return spec
+
+
+def _toleration(given: Toleration) -> dict[str, str]:
+    made = {"key": given.key, "operator": "Exists" if given.value is None else "Equal"}
+    made |= {} if given.value is None else {"value": given.value}
+    return made if given.effect is None else {**made, "effect": given.effect}
 
 
 def _restart(part: Part) -> Literal["Always", "Never"]:

@@ -14,7 +14,7 @@ from dap.catalogue.model import ServiceOptions
 from dap.cluster import amounts, keys
 from dap.cluster.model import Labels, Manifest, ObjectMeta
 from dap.errors import InputError
-from dap.plan import Plan
+from dap.plan import ClusterPlace, Plan
 from dap.render import File, Tree
 from dap.settings import Cluster, Settings
 
@@ -122,10 +122,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """A platform: its settings, and its tree by paths."""
+    """A platform in a cluster, or what of it is in one: its settings, and its tree by paths.
+
+    `place` says where its objects are.
+    """
 
     plan: Plan
-    cluster: Cluster
+    place: ClusterPlace
+    apart: bool
+    """Whether it is there for jobs alone, so that none of the platform's own secrets are."""
     files: Mapping[str, File]
     compose: Mapping[str, Any]
     parts: tuple[Part, ...]
@@ -136,6 +141,16 @@ class Source:
     def settings(self) -> Settings:
         """The platform's settings."""
         return self.plan.settings
+
+    @property
+    def cluster(self) -> Cluster:
+        """The settings of the cluster."""
+        return self.place.cluster
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of all objects."""
+        return self.place.namespace
 
     @cached_property
     def by_name(self) -> Mapping[str, Part]:
@@ -180,7 +195,7 @@ class Source:
 
     def meta(self, name: str, part: Part | None = None) -> ObjectMeta:
         """Return the metadata of an object in the platform's namespace."""
-        return {"name": name, "namespace": self.settings.namespace, "labels": self.labels(part)}
+        return {"name": name, "namespace": self.namespace, "labels": self.labels(part)}
 
     def manifest(self, kind: str, name: str, part: Part | None = None, **rest: Any) -> Manifest:
         """Return an object in the platform's namespace; `rest` are its further keys."""
@@ -202,6 +217,8 @@ _VERSIONS = {
     "PersistentVolumeClaim": "v1",
     "PodDisruptionBudget": "policy/v1",
     "ResourceQuota": "v1",
+    "Role": "rbac.authorization.k8s.io/v1",
+    "RoleBinding": "rbac.authorization.k8s.io/v1",
     "Secret": "v1",
     "Service": "v1",
     "ServiceAccount": "v1",
@@ -216,12 +233,12 @@ def read(plan: Plan, tree: Tree, nameserver: str = "") -> Source:
         InputError: the platform's target is no cluster, or the tree has what a cluster can't do;
             names each key.
     """
-    cluster = plan.settings.cluster
-    if cluster is None:
+    host = plan.hosted(tree.host)
+    place = host.host.place
+    if place is None:
         raise InputError("the platform's target is docker", "say target: kubernetes")
     files = {file.path: file for file in tree.files}
     compose = yaml.load(files["compose.yml"].content, Loader=yaml.CSafeLoader)
-    (host,) = plan.hosts
     parts = tuple(
         Part(
             service.name,
@@ -233,15 +250,16 @@ def read(plan: Plan, tree: Tree, nameserver: str = "") -> Source:
         for folder in host.folders
         for service in folder.services
     )
-    problems = [problem for part in parts for problem in _problems(part)]
+    apart = host.host.jobs is not None
+    problems = [problem for part in parts for problem in _problems(part, apart=apart)]
     for name, volume in compose.get("volumes", {}).items():
         problems += [f"volumes.{name}.{each}" for each in keys.unknown(volume, keys.VOLUME)]
     if problems:
         raise InputError("\n".join(problems))
-    return Source(plan, cluster, files, compose, parts, nameserver)
+    return Source(plan, place, apart, files, compose, parts, nameserver)
 
 
-def _problems(part: Part) -> list[str]:
+def _problems(part: Part, *, apart: bool) -> list[str]:
     found = list(keys.unknown(part.keys, keys.SERVICE))
     health = part.keys.get("healthcheck") or {}
     found += [f"healthcheck.{each}" for each in keys.unknown(health, keys.HEALTHCHECK)]
@@ -254,4 +272,10 @@ def _problems(part: Part) -> list[str]:
         found.append("x-dap.may_stop: can't be done on Kubernetes: it starts anew what has stopped")
     if part.options.nameserver and (53, "UDP") not in part.ports:
         found.append("x-dap.nameserver: needs expose: [53, 53/udp]")
+    if part.options.kubernetes.rules and not apart:
+        # Who may start pods beside the platform's may read all that these mount.
+        found.append(
+            "x-dap.kubernetes.rules: can't be given where the platform's secrets are: "
+            "only with roles: [compute]"
+        )
     return [f"{part.where}.{each}" for each in found]

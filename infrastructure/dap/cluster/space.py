@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from dap.cluster import amounts, security
 from dap.cluster.model import Manifest, PodSpec
 from dap.cluster.pods import sure_millicpus
 from dap.cluster.source import Part, Source
 from dap.cluster.volumes import size_of
+from dap.plan import REGISTRY_PASSWORD
 from dap.settings import Problem, memory_bytes, refusal
 
 _STANDARD = "pod-security.kubernetes.io"
@@ -31,31 +33,40 @@ def namespace(source: Source, specs: Iterable[PodSpec]) -> Manifest:
         f"{_STANDARD}/warn": _LEVELS[0],
         f"{_STANDARD}/audit": _LEVELS[0],
     }
-    name = source.settings.namespace
+    name = source.namespace
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What all of a platform asks a cluster for: millicpus and bytes."""
+    """What all of a platform asks a cluster for: millicpus, bytes and GPUs."""
 
     millicpus: int
     memory: int
     most_memory: int
     storage: int
     claims: int
+    gpus: int
 
     @classmethod
     def of(cls, source: Source) -> Needs:
         """Sum up; a rolling update has one pod more of each service without volumes."""
         counts = [(part, _at_once(source, part)) for part in source.parts]
         claims = source.compose.get("volumes", {})
+        started = [each for part in source.parts if (each := part.options.kubernetes.starts)]
+        sure, most = (
+            [*(part.memory[index] * count for part, count in counts)]
+            + [memory_bytes(each.memory) * each.count for each in started]
+            for index in (0, 1)
+        )
         return cls(
-            millicpus=sum(sure_millicpus(part) * count for part, count in counts),
-            memory=sum(part.memory[0] * count for part, count in counts),
-            most_memory=sum(part.memory[1] * count for part, count in counts),
+            millicpus=sum(sure_millicpus(part) * count for part, count in counts)
+            + sum(amounts.millicpus(each.cpus) * each.count for each in started),
+            memory=sum(sure),
+            most_memory=sum(most),
             storage=sum(size_of(source, name) for name in claims),
             claims=len(claims),
+            gpus=sum(each.gpus * each.count for each in started),
         )
 
 
@@ -78,7 +89,7 @@ def resource_quota(source: Source) -> Manifest:
 
     def most(key: str, given: int | None, needed: int, shown: str) -> int:
         if given is not None and given < needed:
-            path = ("cluster", "quota", key)
+            path = (*source.place.where, "quota", key)
             found = getattr(quota, key)
             what = "is less than the platform needs"
             problems.append(source.settings.problem(path, what, f"{shown} or more", found))
@@ -98,6 +109,9 @@ def resource_quota(source: Source) -> Manifest:
             most("storage", storage, needs.storage, f"{gibibytes}g")
         ),
     }
+    if source.apart:
+        # So that whoever may start pods there starts no others with GPUs.
+        hard["requests.nvidia.com/gpu"] = str(needs.gpus)
     if problems:
         raise refusal(problems)
     return source.manifest("ResourceQuota", source.settings.name, spec={"hard": hard})
@@ -115,24 +129,69 @@ def limit_range(source: Source) -> Manifest:
 
 
 def accounts(source: Source) -> list[Manifest]:
-    """Return an account for each folder; none has a token for the cluster's API."""
+    """Return an account for each folder; none has a token but where its pod asks for one."""
     made = []
     for folder in dict.fromkeys(part.folder for part in source.parts):
         rest: dict[str, Any] = {"automountServiceAccountToken": False}
-        if source.cluster.registry.user:
+        if _logins(source):
             rest["imagePullSecrets"] = [{"name": _PULL_SECRET}]
         made.append(source.manifest("ServiceAccount", folder, **rest))
     return made
 
 
-def pull_secret(source: Source, password: str) -> Manifest | None:
-    """Return what nodes log in to the platform's registry with, if it asks for it."""
-    registry = source.cluster.registry
-    if not registry.user:
+def roles(source: Source) -> list[Manifest]:
+    """Return what accounts of folders may do in the namespace, and that they may."""
+    rules: dict[str, list[dict[str, list[str]]]] = {}
+    for part in source.parts:
+        for rule in part.options.kubernetes.rules:
+            rules.setdefault(part.folder, []).append(
+                {
+                    "apiGroups": list(rule.groups),
+                    "resources": list(rule.resources),
+                    "verbs": list(rule.verbs),
+                }
+            )
+    made = []
+    for folder, listed in rules.items():
+        made.append(source.manifest("Role", folder, rules=listed))
+        of = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": folder}
+        account = {"kind": "ServiceAccount", "name": folder, "namespace": source.namespace}
+        made.append(source.manifest("RoleBinding", folder, roleRef=of, subjects=[account]))
+    return made
+
+
+def pull_secret(source: Source, secret: Callable[[str], str]) -> Manifest | None:
+    """Return what nodes log in to the platform's registry with, if it asks for it.
+
+    Args:
+        source: of the objects.
+        secret: returns a secret by its name.
+    """
+    found = _logins(source)
+    if not found:
         return None
-    login = base64.b64encode(f"{registry.user}:{password}".encode()).decode()
-    host = registry.address.split("/")[0]
-    text = json.dumps({"auths": {host: {"auth": login}}})
+    logins = {
+        host: {"auth": base64.b64encode(f"{user}:{secret(name)}".encode()).decode()}
+        for host, (user, name) in found.items()
+    }
+    text = json.dumps({"auths": logins})
     data = {".dockerconfigjson": base64.b64encode(text.encode()).decode()}
     kind = "kubernetes.io/dockerconfigjson"
     return source.manifest("Secret", _PULL_SECRET, type=kind, data=data)
+
+
+def _logins(source: Source) -> dict[str, tuple[str, str]]:
+    """Return the registries that nodes log in to: host, then account and secret of its password.
+
+    They are those of the platform's own cluster; beside hosts, the platform's own registry.
+    """
+    own = source.settings.cluster
+    if own is None:
+        return {
+            urlsplit(route.url).netloc: (route.registry.username, route.registry.secret)
+            for route in source.plan.routes
+            if route.registry
+        }
+    if not own.registry.user:
+        return {}
+    return {own.registry.address.split("/")[0]: (own.registry.user, REGISTRY_PASSWORD)}

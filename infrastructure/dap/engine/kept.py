@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 from dap.engine.inventory import kept_file
@@ -23,7 +24,22 @@ def take(prepared: Prepared) -> Prepared | None:
     file = kept_file(prepared.work)
     if not file.exists():
         return None
-    found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return keep(prepared, json.loads(file.read_text(encoding="utf-8")))
+
+
+def keep(prepared: Prepared, found: Mapping[str, str]) -> Prepared | None:
+    """Save secrets that content got in the vault; return the project as it is with them.
+
+    Args:
+        prepared: the project.
+        found: by name.
+
+    Returns:
+        None: there is nothing that the vault has not.
+
+    Raises:
+        DapError: one is declared by no folder, or the vault can't be written.
+    """
     known, vault = prepared.secrets, prepared.vault
     new = {name: value for name, value in found.items() if known.get(name) != value}
     if not new:

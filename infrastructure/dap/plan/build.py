@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from dap.plan.checks import check_plan, check_settings
 from dap.plan.context import base_context, folder_options
 from dap.plan.images import Image, Images
 from dap.plan.model import (
+    ClusterPlace,
     HostPlan,
     HostView,
     Plan,
@@ -21,7 +23,9 @@ from dap.plan.model import (
     url,
 )
 from dap.plan.order import in_order
-from dap.settings import Cluster, Reserve, Settings, Workspace
+from dap.settings import Cluster, ComputeCluster, Reserve, Settings, Workspace
+from dap.settings.cluster import OWN, OWN_JOBS
+from dap.settings.problem import Path
 
 _ENVIRONMENTS = re.compile(rb"\{[{%][^}]*(?<![.\w'\"])environments?\b")
 
@@ -35,9 +39,12 @@ def make_plan(settings: Settings, catalogue: Catalogue) -> Plan:
     check_settings(settings, catalogue)
     images = Images(settings, catalogue)
     reader = ComposeReader()
-    views = _hosts(settings)
-    hosts = [_host_plan(settings, catalogue, images, reader, host, views) for host in views]
-    plan = Plan(settings, catalogue, images, _with_builds(hosts))
+    views, clusters = _hosts(settings), _clusters(settings)
+    hosts, others = (
+        [_host_plan(settings, catalogue, images, reader, host, views, clusters) for host in listed]
+        for listed in (views, clusters)
+    )
+    plan = Plan(settings, catalogue, images, _with_builds(hosts), tuple(others))
     check_plan(plan)
     return plan
 
@@ -73,7 +80,7 @@ def _hosts(settings: Settings) -> tuple[HostView, ...]:
 def _cluster(settings: Settings, cluster: Cluster) -> HostView:
     """Return a cluster as the one host that it is to services: it has all roles."""
     return HostView(
-        name="cluster",
+        name=OWN,
         address=settings.address,
         user=None,
         port=None,
@@ -82,11 +89,59 @@ def _cluster(settings: Settings, cluster: Cluster) -> HostView:
         listen=settings.address,
         roles=("service", "runner"),
         labels=(),
-        slots=cluster.slots,
+        slots=0,  # jobs run apart, where none of the platform's secrets are
         directory=f"/srv/dap/{settings.name}",
         gpus=0,
         reserve=Reserve(),
         workspaces=tuple(settings.workspaces),
+        place=ClusterPlace(cluster, settings.namespace, ("cluster",)),
+    )
+
+
+def _clusters(settings: Settings) -> tuple[HostView, ...]:
+    """Return the clusters that run jobs alone, and the part of the platform's own that does."""
+    found = [
+        _for_jobs(settings, each, ("clusters", index))
+        for index, each in enumerate(settings.clusters)
+    ]
+    own = settings.cluster
+    if own is None or not own.slots:
+        return tuple(found)
+    try:
+        reached = not ipaddress.ip_address(settings.address).is_loopback
+    except ValueError:
+        reached = False
+    jobs = ComputeCluster(
+        name=OWN_JOBS,
+        context=own.context,
+        namespace=f"{settings.namespace}-jobs",
+        slots=own.slots,
+        job=own.job,
+        platform_address=settings.address if reached else None,
+    )
+    return (_for_jobs(settings, jobs, ("cluster",)), *found)
+
+
+def _for_jobs(settings: Settings, cluster: ComputeCluster, where: Path) -> HostView:
+    namespace = cluster.namespace or f"{settings.name}-{cluster.name}"
+    own = Cluster(context=cluster.context, namespace=namespace, quota=cluster.quota)
+    return HostView(
+        name=cluster.name,
+        address=cluster.context,
+        user=None,
+        port=None,
+        key="",
+        jump=None,
+        listen="",
+        roles=("compute",),
+        labels=tuple(cluster.labels),
+        slots=cluster.slots,
+        directory=f"/srv/dap/{settings.name}",
+        gpus=cluster.gpus,
+        reserve=Reserve(),
+        workspaces=(),
+        place=ClusterPlace(own, namespace, where),
+        jobs=cluster,
     )
 
 
@@ -107,8 +162,9 @@ def _host_plan(
     reader: ComposeReader,
     host: HostView,
     hosts: tuple[HostView, ...],
+    clusters: tuple[HostView, ...],
 ) -> HostPlan:
-    context = base_context(settings, host, hosts, catalogue, images)
+    context = base_context(settings, host, hosts, clusters, catalogue, images)
     hosted = (
         reader.read(folder, {**context, "options": folder_options(settings, folder)})
         for folder in catalogue.services.values()

@@ -111,7 +111,8 @@ def _refuse(problems: list[Problem]) -> None:
 
 
 def _names_in_settings(plan: Plan) -> Iterable[Problem]:
-    services = sorted({service.name for service in plan.services})
+    hosts = (*plan.hosts, *plan.clusters)
+    services = sorted({service.name for host in hosts for service in host.services})
     for name in plan.settings.resources:
         if name not in services:
             yield plan.settings.problem(

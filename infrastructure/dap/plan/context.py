@@ -16,6 +16,7 @@ def base_context(
     settings: Settings,
     host: HostView,
     hosts: tuple[HostView, ...],
+    clusters: tuple[HostView, ...],
     catalogue: Catalogue,
     images: Images,
 ) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def base_context(
         "settings": settings,
         "host": host,
         "hosts": hosts,
+        "clusters": clusters,
         "hostname": lambda route: hostname(settings.domain, route),
         "url": lambda route: url(settings, route),
         "port_suffix": port_suffix(settings),

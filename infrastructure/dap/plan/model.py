@@ -10,7 +10,16 @@ from dap.catalogue import Catalogue, HostedFolder
 from dap.catalogue.model import Metrics, PortalEntry, RegistryLogin, SshEntry, SshServer
 from dap.errors import InputError
 from dap.plan.images import Image, Images
-from dap.settings import EVERYWHERE, Gpus, Reserve, Settings, Workspace
+from dap.settings import (
+    EVERYWHERE,
+    Cluster,
+    ComputeCluster,
+    Gpus,
+    Reserve,
+    Settings,
+    Workspace,
+)
+from dap.settings.problem import Path
 
 
 @dataclass(frozen=True)
@@ -27,10 +36,20 @@ class Place:
 
 
 @dataclass(frozen=True)
+class ClusterPlace:
+    """Where in which cluster objects are; `where` leads to the settings that describe it."""
+
+    cluster: Cluster
+    namespace: str
+    where: Path
+
+
+@dataclass(frozen=True)
 class HostView(Place):
     """A host as templates see it; `workspaces` are those placed on it.
 
-    `listen` is the IP address that other hosts reach it at.
+    `listen` is the IP address that other hosts reach it at. A cluster is one, too: `place` says
+    where its objects are, `jobs` how jobs of pipelines run there if it is there for these alone.
     """
 
     listen: str
@@ -40,6 +59,8 @@ class HostView(Place):
     gpus: Gpus
     reserve: Reserve
     workspaces: tuple[Workspace, ...]
+    place: ClusterPlace | None = None
+    jobs: ComputeCluster | None = None
 
     def at(self, port: int) -> str:
         """Return where other hosts reach a port of it: address and port."""
@@ -53,7 +74,7 @@ class HostView(Place):
     @property
     def runs_jobs(self) -> bool:
         """Whether jobs of pipelines run on it."""
-        return "runner" in self.roles and self.slots > 0
+        return bool({"runner", "compute"} & set(self.roles)) and self.slots > 0
 
 
 @dataclass(frozen=True)
@@ -136,12 +157,18 @@ class Plan:
     catalogue: Catalogue
     images: Images
     hosts: tuple[HostPlan, ...]
+    clusters: tuple[HostPlan, ...] = ()
+    """Clusters that are there for jobs alone: no route or stream leads to them."""
+
+    def hosted(self, name: str) -> HostPlan:
+        """The host or cluster of that name."""
+        return next(each for each in (*self.hosts, *self.clusters) if each.host.name == name)
 
     @cached_property
     def folders(self) -> Mapping[str, HostedFolder]:
         """Each folder once, as it stands on the first host that has it."""
         found: dict[str, HostedFolder] = {}
-        for host in self.hosts:
+        for host in (*self.hosts, *self.clusters):
             for folder in host.folders:
                 found.setdefault(folder.name, folder)
         return found
@@ -229,6 +256,15 @@ class Plan:
         found = {self.settings.domain}
         found |= {each.hostname for each in (*host.routes, *self.passed_routes(host))}
         found |= {each.hostname for each in (*host.streams, *self.passed_streams(host))}
+        return tuple(sorted(found))
+
+    @cached_property
+    def common_names(self) -> tuple[str, ...]:
+        """The names of what is there for everybody: all but those of workspaces."""
+        own = {service.name for service in self.services if service.ssh is not None}
+        found = {self.settings.domain}
+        found |= {route.hostname for route in self.routes if route.service not in own}
+        found |= {stream.hostname for stream in self.streams if stream.service not in own}
         return tuple(sorted(found))
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dap.catalogue.model import SecretKind
 from dap.plan.model import Plan
+from dap.settings import Settings
 
 DIGEST_KEY = "dap/digest-key"
 """Keys the digests of secrets that stand in labels."""
@@ -11,8 +12,17 @@ REGISTRY_PASSWORD = "cluster/registry-password"  # noqa: S105  the name of one
 """What a cluster's nodes pull images with."""
 STATE_PASSPHRASE = "cluster/state-passphrase"  # noqa: S105  the name of one
 """What the secrets in the state of a cluster's stack are encrypted with."""
-ENGINE_SECRETS = frozenset({REGISTRY_PASSWORD, STATE_PASSPHRASE})
-"""Those that no service is told, content neither."""
+
+
+def kubeconfig(cluster: str) -> str:
+    """Return the name of the secret by which one of `clusters` is reached."""
+    return f"clusters/{cluster}/kubeconfig"
+
+
+def engine_secrets(settings: Settings) -> frozenset[str]:
+    """Return the names of those that no service is told, content neither."""
+    own = (REGISTRY_PASSWORD, STATE_PASSPHRASE)
+    return frozenset([*own, *(kubeconfig(each.name) for each in settings.clusters)])
 
 
 def secret_specs(plan: Plan) -> dict[str, SecretKind]:
@@ -26,13 +36,15 @@ def secret_specs(plan: Plan) -> dict[str, SecretKind]:
     for store in settings.storage.stores:
         specs[f"storage/{store.name}/access-key"] = "user"
         specs[f"storage/{store.name}/secret-key"] = "user"
-    if settings.cluster is not None:
+    for cluster in settings.clusters:
+        specs[kubeconfig(cluster.name)] = "user"
+    if settings.cluster is not None or settings.clusters:
         specs[STATE_PASSPHRASE] = "token"
     if settings.cluster is not None and settings.cluster.registry.user:
         specs[REGISTRY_PASSWORD] = "user"
     if settings.mail.user:
         specs["mail/password"] = "user"
-    for host in plan.hosts:
+    for host in (*plan.hosts, *plan.clusters):
         for folder in host.folders:
             for name, kind in folder.options.secrets.items():
                 specs[f"{folder.name}/{name}"] = kind

@@ -26,7 +26,7 @@ class PlanView:
     """The plan as templates of a host see it.
 
     `entry` is the service that receives all routes. `passed_*` are other hosts', which its proxy
-    passes on to them; `hosts` are all, this one too.
+    passes on to them; `hosts` are all, this one too. `names` are those that jobs ask for.
     """
 
     routes: tuple[Route, ...]
@@ -37,6 +37,7 @@ class PlanView:
     passed_routes: tuple[Route, ...]
     passed_streams: tuple[Stream, ...]
     hosts: tuple[HostPlan, ...]
+    names: tuple[str, ...]
 
 
 class Renderer:
@@ -51,7 +52,9 @@ class Renderer:
         self.identities = identities(plan, self.values)
         self._templates = Templates()
         self._clients = Clients(plan, self._templates, self._client_context)
-        self._contexts = {host.host.name: self._host_context(host) for host in plan.hosts}
+        self._contexts = {
+            host.host.name: self._host_context(host) for host in (*plan.hosts, *plan.clusters)
+        }
 
     def trees(self) -> tuple[Tree, ...]:
         """Return the tree of each host. The same plan and secrets give the same bytes.
@@ -60,6 +63,14 @@ class Renderer:
             InputError: a template is wrong; names its file and line.
         """
         return tuple(self._tree(host) for host in self.plan.hosts)
+
+    def cluster_trees(self) -> tuple[Tree, ...]:
+        """Return the tree of each cluster that runs jobs alone.
+
+        Raises:
+            InputError: a template is wrong; names its file and line.
+        """
+        return tuple(self._tree(host) for host in self.plan.clusters)
 
     def client(self, identity: Identity) -> Client:
         """Return what a client needs that logs in as `identity`.
@@ -154,6 +165,7 @@ class Renderer:
                 settings,
                 host.host,
                 tuple(other.host for other in self.plan.hosts),
+                tuple(other.host for other in self.plan.clusters),
                 self.plan.catalogue,
                 self.plan.images,
             ),
@@ -169,6 +181,7 @@ class Renderer:
                 self.plan.passed_routes(host),
                 self.plan.passed_streams(host),
                 self.plan.hosts,
+                self.plan.common_names,
             ),
         }
 
@@ -186,7 +199,7 @@ class Renderer:
     def _client_context(self, folder: str) -> Mapping[str, Any]:
         host = next(
             host.host.name
-            for host in self.plan.hosts
+            for host in (*self.plan.hosts, *self.plan.clusters)
             if any(other.name == folder for other in host.folders)
         )
         return {**self._of_folder(host, self.plan.folders[folder]), **self._secret_context()}

@@ -10,7 +10,7 @@ from typing import Protocol
 import bcrypt
 
 from dap.errors import DapError, InputError
-from dap.plan import DIGEST_KEY, ENGINE_SECRETS, Plan, secret_specs
+from dap.plan import DIGEST_KEY, Plan, engine_secrets, secret_specs
 from dap.secrets.hosts import HOSTS_CA, host_certificate, host_key
 from dap.secrets.kinds import CONTENT, ssh_public_key
 from dap.settings import choice
@@ -40,6 +40,7 @@ class Values:
         self._names = (*specs, *_TLS)
         self._late = {name for name, kind in specs.items() if kind == CONTENT}
         self._known = frozenset([*self._names, *_host_secrets(plan)])
+        self._of_engine = engine_secrets(plan.settings)
         self._secrets = secrets
         self._hashes: dict[str, str] = {}
         # Keys digests of secrets, so that what is seen of one tells nothing without the vault.
@@ -88,7 +89,8 @@ class Values:
 
     def vault(self) -> dict[str, str]:
         """Return all secrets by name but the CA's key, those of hosts and those of the engine."""
-        found = {name: self.secret(name) for name in sorted({*self._names} - ENGINE_SECRETS)}
+        names = sorted({*self._names} - self._of_engine)
+        found = {name: self.secret(name) for name in names}
         return {name: value for name, value in found.items() if value}
 
     def digest(self, content: bytes) -> str:

@@ -13,6 +13,7 @@ from dap.errors import DapError, InputError
 from dap.replace import replace_file
 from dap.secrets.keyfile import key_path, make_key, read_key
 from dap.secrets.kinds import CONTENT, KINDS, USER, check_name, check_typed, make
+from dap.secrets.kubeconfig import check_kubeconfig, is_kubeconfig
 
 VAULT_FILE = Path("infrastructure", "secrets", "vault.yml")
 TLS_PREFIX = "tls/"
@@ -109,7 +110,8 @@ class Vault:
             raise InputError(
                 f"secret {name}: is not typed in", "name your own certificate in platform.yml: tls"
             )
-        self.put(name, check_typed(name, value))
+        checked = check_kubeconfig if is_kubeconfig(name) else check_typed
+        self.put(name, checked(name, value))
 
     def put(self, name: str, value: str) -> None:
         """Keep `value`, which DAP made itself, as the secret `name`."""

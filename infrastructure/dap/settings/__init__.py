@@ -4,12 +4,15 @@ from dap.settings.checks import EVERYWHERE
 from dap.settings.load import load
 from dap.settings.models import (
     Cluster,
+    ComputeCluster,
     Host,
+    JobLimits,
     Limits,
     Project,
     Reserve,
     Settings,
     Store,
+    Toleration,
     User,
     Workspace,
 )
@@ -19,8 +22,10 @@ from dap.settings.types import Gpus, duration_seconds, jump_parts, memory_bytes
 __all__ = [
     "EVERYWHERE",
     "Cluster",
+    "ComputeCluster",
     "Gpus",
     "Host",
+    "JobLimits",
     "Limits",
     "Problem",
     "Project",
@@ -28,6 +33,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Store",
+    "Toleration",
     "User",
     "Workspace",
     "choice",

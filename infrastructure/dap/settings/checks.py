@@ -265,6 +265,8 @@ class Checks:
         """Refuse what a pipeline's job could not do: it has the repository, and SSH."""
         gitops = self.data.get("gitops")
         wanted = [key for key in ("apply", "drift") if isinstance(gitops, dict) and gitops.get(key)]
+        if self.data.get("target") == "kubernetes":
+            return  # told with all else that a cluster can't do
         for key in wanted[:1]:
             path: Path = ("gitops", key)
             if self.data.get("forge") == "lite":

@@ -9,11 +9,12 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from dap.settings.problem import Path, Problem
+from dap.settings.problem import Path, Problem, dotted
 from dap.settings.source import Source
 
 NODE_PORTS = range(30000, 32768)
 """What a cluster gives to Services of the type NodePort, unless it is set up otherwise."""
+_LONGEST = 63  # characters of a DNS label, as a namespace's name is one
 _PUBLISHED = ("http", "https", "ssh", "postgres", "workspaces")
 # What describes machines, of which a cluster has its own; `*` stands for any entry of a list.
 _OF_HOSTS: dict[Path, str] = {
@@ -23,6 +24,10 @@ _OF_HOSTS: dict[Path, str] = {
     ("workspaces", "*", "host"): "the cluster places workspaces on its nodes",
     ("workspaces", "*", "idle_stop"): "a cluster starts anew what has stopped",
 }
+
+
+OWN, OWN_JOBS = "cluster", "jobs"
+"""What a platform's own cluster goes by, and where in it jobs run."""
 
 
 def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
@@ -35,7 +40,14 @@ def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
     if data.get("target") == "docker" and source.data.get("cluster") is not None:
         what = "has no effect: `target` is docker"
         yield source.problem(("cluster",), what, "target: kubernetes, or no such section")
+    yield from _compute_problems(source, data)
+    yield from _gitops_problems(source, data)
     if data.get("target") != "kubernetes":
+        for here, workspace in _entries(data):
+            for key in ("node_selector", "tolerations"):
+                if workspace.get(key):
+                    what = "has no effect: a host has no nodes"
+                    yield source.problem((*here, key), what, "target: kubernetes, or no such key")
         return
     if source.data.get("cluster") is None:
         allowed = "cluster: {context: NAME}, a context of the kubeconfig"
@@ -53,6 +65,11 @@ def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
             "gitlab, or lite with `cluster.slots: 0`: repositories without pipelines",
             "lite",
         )
+    namespace = f"{cluster.get('namespace') or data.get('name')}-{OWN_JOBS}"
+    if cluster.get("slots") != 0 and len(namespace) > _LONGEST:
+        place: Path = ("cluster", "namespace") if cluster.get("namespace") else ("name",)
+        what = f"makes the namespace of jobs {len(namespace)} characters long"
+        yield source.problem(place, what, f"{_LONGEST - len(OWN_JOBS) - 1} characters at most")
     registry = cluster.get("registry")
     if isinstance(registry, dict) and registry.get("user") and not registry.get("address"):
         path = ("cluster", "registry", "user")
@@ -64,6 +81,105 @@ def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
         if gpus == "all" or isinstance(gpus, list):
             what = "can't be asked of a cluster, which chooses GPUs by itself"
             yield source.problem((*here, "gpus"), what, "a number of GPUs", gpus)
+
+
+def _compute_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong between `clusters` and the rest."""
+    listed = list(_entries(data, "clusters"))
+    if not listed:
+        return
+    in_cluster = data.get("target") == "kubernetes"
+    if data.get("forge") == "lite":
+        what = "forge lite starts jobs by Docker's engine, which a cluster has not"
+        yield source.problem(("clusters",), what, "forge: gitlab, or no such section")
+    if not in_cluster:
+        yield from _reached_from_outside(source, data)
+    yield from _once(source, data, listed)
+    for here, cluster in listed:
+        address = cluster.get("platform_address")
+        if isinstance(address, str) and _nowhere(address):
+            what = "leads each pod to itself"
+            allowed = "an IP address of the platform in the cluster's network, or no such key"
+            yield source.problem((*here, "platform_address"), what, allowed, address)
+
+
+def _gitops_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
+    gitops = data.get("gitops")
+    if not isinstance(gitops, dict) or not (
+        data.get("target") == "kubernetes" or data.get("clusters")
+    ):
+        return
+    for key in ("apply", "drift"):
+        if gitops.get(key):
+            what = "a job has no Pulumi, which brings things to a cluster"
+            yield source.problem(("gitops", key), what, "no such key; plan does without")
+
+
+def _once(
+    source: Source, data: dict[str, Any], listed: list[tuple[Path, dict[str, Any]]]
+) -> Iterator[Problem]:
+    """Yield names, labels and namespaces that are there twice."""
+    taken: dict[object, str] = {
+        each.get("name"): f"is already the name of {dotted(here)} on line {source.line(here)}"
+        for here, each in _entries(data, "hosts")
+    }
+    spaces: dict[object, str] = {}
+    own = data.get("cluster")
+    if data.get("target") == "kubernetes":
+        taken = dict.fromkeys((OWN, OWN_JOBS), "is a name of the platform's own cluster")
+        if isinstance(own, dict):
+            namespace = own.get("namespace") or data.get("name")
+            for name in (namespace, f"{namespace}-jobs"):
+                spaces[own.get("context"), name] = "is the platform's own"
+    for here, cluster in listed:
+        name = cluster.get("name")
+        where = f"{dotted(here)} on line {source.line(here)}"
+        if name in taken:
+            yield source.problem((*here, "name"), taken[name], "another name", name)
+            continue
+        taken.setdefault(name, f"is already the name of {where}")
+        namespace = cluster.get("namespace") or f"{data.get('name')}-{name}"
+        if not cluster.get("namespace") and len(namespace) > _LONGEST:
+            what = f"makes the namespace {namespace}, which has {len(namespace)} characters"
+            allowed = f"a shorter name, or a namespace; {_LONGEST} at most"
+            yield source.problem((*here, "name"), what, allowed, name)
+        space = (cluster.get("context"), namespace)
+        if space in spaces:
+            path = (*here, "namespace" if cluster.get("namespace") else "name")
+            what = f"its namespace {namespace} in the context {space[0]} {spaces[space]}"
+            yield source.problem(path, what, "another namespace", namespace)
+        spaces.setdefault(space, f"is already that of {where}")
+        labels = cluster.get("labels")
+        seen: list[object] = []
+        for index, label in enumerate(labels if isinstance(labels, list) else []):
+            if label in seen:
+                what = f"is already listed at {dotted((*here, 'labels', seen.index(label)))}"
+                yield source.problem((*here, "labels", index), what, "", label)
+            seen.append(label)
+
+
+def _reached_from_outside(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
+    domain, address = data.get("domain"), data.get("address")
+    if isinstance(domain, str) and domain.endswith(".localhost"):
+        what = "leads each pod of `clusters` to itself"
+        yield source.problem(
+            ("domain",), what, "a name that ends otherwise, such as dap.test", domain
+        )
+    try:
+        loopback = ipaddress.ip_address(str(address)).is_loopback
+    except ValueError:
+        return  # told already
+    if loopback:
+        what = "is this machine's alone, and `clusters` reach the platform from outside"
+        yield source.problem(("address",), what, "an IP address of it, or 0.0.0.0", address)
+
+
+def _nowhere(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False  # told already
+    return parsed.is_loopback or parsed.is_unspecified
 
 
 def _names(source: Source, data: dict[str, Any]) -> Iterator[Problem]:

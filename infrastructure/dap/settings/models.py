@@ -28,6 +28,8 @@ from dap.settings.types import (
     Label,
     Line,
     Memory,
+    NodeLabel,
+    NodeValue,
     OpenPort,
     Port,
     ProjectName,
@@ -192,6 +194,20 @@ class Host(Model):
     baseline: Baseline = Field(default_factory=Baseline)
 
 
+class Toleration(Model):
+    """A taint of nodes that keeps a pod off them no more."""
+
+    key: NodeLabel
+    """Key of the taint."""
+    value: NodeValue | None = None
+    """Its value. Left out: any."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """What it does to others. Left out: any."""
+
+
+NodeSelector = Annotated[dict[NodeLabel, NodeValue], EmptyIfNone]
+
+
 class Workspace(Model):
     """A development container of one user."""
 
@@ -215,6 +231,10 @@ class Workspace(Model):
     """Stops after so long (90s, 30m, 8h, 2d) without SSH session, running kernel or terminal."""
     ssh_port: Port | None = None
     """Port for SSH to it alone, beside `ports.workspaces`. Left out: none."""
+    node_selector: NodeSelector = Field(default_factory=dict)
+    """In a cluster: labels that its node must have."""
+    tolerations: list[Toleration] = Field(default_factory=list)
+    """In a cluster: taints that keep it off no node."""
 
 
 class Store(Model):
@@ -307,7 +327,7 @@ class Limits(Section):
 
 
 class Quota(Section):
-    """What the whole platform may ask the cluster for. Left out: what it needs."""
+    """What all pods together may ask the cluster for. Left out: what they need."""
 
     cpus: Cpus | None = None
     """CPUs, as the sum of what pods are sure to get."""
@@ -327,6 +347,15 @@ class ClusterRegistry(Section):
     """Host, port and path before the names of images."""
     user: Line = ""
     """Account to log in as; empty: without."""
+
+
+class JobLimits(Section):
+    """What a pipeline's job gets in a cluster."""
+
+    cpus: Cpus = 2
+    """CPUs at most; it is sure of a tenth."""
+    memory: Memory = "4g"
+    """Memory, which it is sure of."""
 
 
 class Cluster(Model):
@@ -350,9 +379,38 @@ class Cluster(Model):
     registry: ClusterRegistry = Field(default_factory=ClusterRegistry)
     """The registry that nodes pull the platform's images from. Empty: nodes have them already."""
     slots: int = Field(default=2, ge=0, le=256)
-    """Pipeline jobs that run at once; 0: none."""
+    """Pipeline jobs that run at once, in a namespace of their own; 0: none."""
+    job: JobLimits = Field(default_factory=JobLimits)
     domain: Domain = "cluster.local"
     """The cluster's own domain, below which it names services."""
+
+
+class ComputeCluster(Model):
+    """A Kubernetes cluster that runs jobs of pipelines beside the platform's hosts.
+
+    Its kubeconfig is the secret clusters/NAME/kubeconfig.
+    """
+
+    name: Label
+    """Name in plans and messages; jobs ask for it by `tags:`."""
+    context: Line = Field(min_length=1)
+    """Context of the kubeconfig: which cluster, and as whom."""
+    namespace: Label | None = None
+    """Namespace of all that is made there. Left out: the platform's name and the cluster's."""
+    labels: list[Label] = Field(default_factory=list)
+    """What jobs ask for by `tags:`, beside the cluster's name."""
+    slots: int = Field(default=2, ge=1, le=256)
+    """Pipeline jobs that run at once."""
+    gpus: int = Field(default=0, ge=0, le=64)
+    """NVIDIA's GPUs that each job gets."""
+    job: JobLimits = Field(default_factory=JobLimits)
+    quota: Quota = Field(default_factory=Quota)
+    node_selector: NodeSelector = Field(default_factory=dict)
+    """Labels that the nodes of jobs must have."""
+    tolerations: list[Toleration] = Field(default_factory=list)
+    """Taints that keep jobs off no node."""
+    platform_address: IpAddress | None = None
+    """IP address that it reaches the platform's names at. Left out: as its DNS says."""
 
 
 Options = Annotated[dict[str, bool | int | str], EmptyIfNone]
@@ -418,6 +476,8 @@ class Settings(Section):
     """Machines that the platform runs on."""
     cluster: Cluster | None = None
     """The Kubernetes cluster that the platform runs on."""
+    clusters: list[ComputeCluster] = Field(default_factory=list)
+    """Kubernetes clusters that run jobs, too; needs `forge: gitlab`."""
     workspaces: list[Workspace] = Field(default_factory=_one_workspace)
     """Development containers."""
     storage: Storage = Field(default_factory=lambda: Storage())

@@ -28,6 +28,7 @@ _REGISTRY = rf"({LABEL}(\.{LABEL})*(:[0-9]{{1,5}})?(/[a-z0-9]+([._-]+[a-z0-9]+)*
 _LONGEST_DOMAIN = 189
 _LEAST_MEMORY = 16 * 1024**2
 _MOST_GPUS = 64
+_NODE_WORD = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _DURATION = r"[1-9][0-9]{0,5}[smhd]"
 _LEAST_DURATION_S = 10
 _OPEN_PORT = "a port from 1 to 65535, as 9100, or with its protocol, as 51820/udp"
@@ -278,6 +279,24 @@ ClusterName = Annotated[
         "is no name of an object of a cluster",
         "DNS labels joined by dots, such as fast or ssd.example.org",
         longest=253,
+    ),
+]
+NodeLabel = Annotated[
+    str,
+    *_matches(
+        rf"({LABEL}(\.{LABEL})*/)?{_NODE_WORD}",
+        "is no key of a node's labels or taints",
+        "a word of A-Z, a-z, 0-9, . _ and -, with a domain and / before it or not",
+        longest=253,
+    ),
+]
+NodeValue = Annotated[
+    str,
+    *_matches(
+        rf"({_NODE_WORD})?",
+        "is no value of a node's label or taint",
+        "a word of A-Z, a-z, 0-9, . _ and -; in quotes where it looks like a number",
+        shortest=0,
     ),
 ]
 RegistryAddress = Annotated[

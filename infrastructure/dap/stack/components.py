@@ -24,6 +24,8 @@ _CLASSES: dict[str, Callable[[], Callable[..., pulumi.CustomResource]]] = {
     "PersistentVolumeClaim": lambda: kubernetes.core.v1.PersistentVolumeClaim,
     "PodDisruptionBudget": lambda: kubernetes.policy.v1.PodDisruptionBudget,
     "ResourceQuota": lambda: kubernetes.core.v1.ResourceQuota,
+    "Role": lambda: kubernetes.rbac.v1.Role,
+    "RoleBinding": lambda: kubernetes.rbac.v1.RoleBinding,
     "Secret": lambda: kubernetes.core.v1.Secret,
     "Service": lambda: kubernetes.core.v1.Service,
     "ServiceAccount": lambda: kubernetes.core.v1.ServiceAccount,
@@ -33,6 +35,7 @@ _RENAMED = {
     "automountServiceAccountToken": "automount_service_account_token",
     "binaryData": "binary_data",
     "imagePullSecrets": "image_pull_secrets",
+    "roleRef": "role_ref",
 }
 Resources = list[pulumi.CustomResource]
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dap.cluster import Manifest
 from dap.engine import Prepared
+from dap.engine.kept import keep
 from dap.engine.lock import hold
 from dap.errors import DapError
-from dap.plan import STATE_PASSPHRASE
+from dap.plan import STATE_PASSPHRASE, secret_specs
+from dap.secrets.kinds import CONTENT
 from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Change, Engine
-from dap.stack.kubeconfig import find
-from dap.stack.live import connected
+from dap.stack.live import Live, connected
+from dap.stack.place import Place, of_platform
 from dap.stack.plan import objects_of, plan
+
+KEPT = "kept.json"
+"""File of secrets that content got, on the volume that `x-dap.keeps` names."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +40,59 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
     Raises:
         DapError: something is refused, failed, or does not become ready.
     """
-    settings = prepared.plan.settings
-    made, files = objects_of(prepared), find(settings, prepared.root)
+    place = of_platform(prepared.plan.settings, prepared.root)
     with hold(prepared.root / ".dap" / "lock", tell):
         if prepared.new_secrets:
             plan(prepared, lambda _: None)
             prepared.vault.save()
-        result = Engine(prepared.root, settings, prepared.vault, tell).up(made)
-        with connected(settings, files) as live:
-            live.sweep(made, tell)
-            live.await_started(made, tell)
-            # Tasks are no part of the stack, which alone knows the address by itself.
-            asked = live.address(made.nameserver) if made.nameserver else NO_ADDRESS
-            tasks = objects_of(prepared, asked).tasks
+        done, complete = _bring(prepared, place, tell)
+        if complete is not None:
+            tell("the vault has new secrets, which services gave; bringing them")
+            again, _ = _bring(complete, place, tell)
+            done = Deployed((*done.changes, *again.changes), done.content + again.content)
+    return done
+
+
+def _bring(
+    prepared: Prepared, place: Place, tell: Callable[[str], None]
+) -> tuple[Deployed, Prepared | None]:
+    """Deploy once; also return the project with secrets that services gave meanwhile, if any."""
+    made, settings = objects_of(prepared), prepared.plan.settings
+    result = Engine(prepared.root, settings, prepared.vault, tell).up(made)
+    with connected(place) as live:
+        live.sweep(made, tell)
+        live.await_started(made, tell)
+        # Tasks are no part of the stack, which alone knows the address by itself.
+        asked = live.address(made.nameserver) if made.nameserver else NO_ADDRESS
+        tasks = objects_of(prepared, asked).tasks
+        try:
             content = sum(_changed(live.run(task), tell) for task in tasks)
-            live.await_ready(made, tell)
-    return Deployed(result.changes, content)
+        except DapError:
+            # What was given once must not be lost.
+            keep(prepared, _kept(prepared, tasks, live))
+            raise
+        complete = keep(prepared, _kept(prepared, tasks, live))
+        live.await_ready(made, tell)
+    return Deployed(result.changes, content), complete
+
+
+def _kept(prepared: Prepared, tasks: Iterable[Manifest], live: Live) -> dict[str, str]:
+    """Return the secrets that tasks have kept on their volumes."""
+    if CONTENT not in secret_specs(prepared.plan).values():
+        return {}
+    volumes = {
+        service.name: f"{folder.name}-{service.options.keeps}"
+        for folder in prepared.plan.folders.values()
+        for service in folder.services
+        if service.options.keeps
+    }
+    found: dict[str, str] = {}
+    for task in tasks:
+        volume = volumes.get(task["metadata"]["name"])
+        if volume is not None:
+            text = live.read(task, volume, KEPT)
+            found |= json.loads(text) if text else {}
+    return found
 
 
 def destroy(
@@ -64,8 +107,8 @@ def destroy(
         DapError: the engine failed, or the cluster does not answer.
     """
     settings = prepared.plan.settings
-    files = find(settings, prepared.root)
-    with hold(prepared.root / ".dap" / "lock", tell), connected(settings, files) as live:
+    place = of_platform(settings, prepared.root)
+    with hold(prepared.root / ".dap" / "lock", tell), connected(place) as live:
         # Their pods, though they have ended, hold on to volumes.
         live.remove_tasks()
         changes: tuple[Change, ...] = ()

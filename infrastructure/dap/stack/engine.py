@@ -21,8 +21,8 @@ from dap.plan import STATE_PASSPHRASE
 from dap.render import Secrets
 from dap.replace import replace_file
 from dap.settings import Settings
-from dap.stack.kubeconfig import find
 from dap.stack.model import shared_out
+from dap.stack.place import Place, of_platform
 from dap.stack.program import platform
 
 PROJECT = "dap"
@@ -84,7 +84,7 @@ class _Events:
 
 
 class Engine:
-    """The stack of one platform.
+    """The stack of one platform, or of a cluster that runs its jobs.
 
     Its state is in `.dap/state` of the project, encrypted where it is secret with a passphrase
     that the vault has. Checkpoints of each step are left out, which makes a run's time grow with
@@ -99,6 +99,7 @@ class Engine:
         secrets: Secrets,
         tell: Callable[[str], None],
         *,
+        place: Place | None = None,
         state: Path | None = None,
         variables: Mapping[str, str] | None = None,
         command: Path | None = None,
@@ -107,9 +108,10 @@ class Engine:
 
         Args:
             root: of the project.
-            settings: of a platform on a cluster.
+            settings: of the platform.
             secrets: the vault.
             tell: gets a line for each change.
+            place: of the stack; by default the platform's own.
             state: folder of the state; by default the project's.
             variables: more environment for the engine.
             command: folder of Pulumi, with bin/; found in PATH by default.
@@ -117,26 +119,25 @@ class Engine:
         Raises:
             InputError: Pulumi is not there, or the kubeconfig does not fit.
         """
-        self.settings = settings
+        self.place = place or of_platform(settings, root)
         self.state = state or root / ".dap" / "state"
         self._secrets = secrets
         self._tell = tell
         self._variables = variables or {}
-        self._kubeconfig = find(settings, root)
         if command is None and shutil.which("pulumi") is None:
             raise InputError(
-                "pulumi is not installed, which target: kubernetes needs",
+                "pulumi is not installed, which clusters need",
                 "install it as https://www.pulumi.com/docs/install says, and run again",
             )
         self._command = automation.PulumiCommand(str(command) if command else None)
 
     @property
     def _file(self) -> Path:
-        return self.state / ".pulumi" / "stacks" / PROJECT / f"{self.settings.name}.json"
+        return self.state / ".pulumi" / "stacks" / PROJECT / f"{self.place.stack}.json"
 
     @property
     def _mark(self) -> Path:
-        return self.state / f"{self.settings.name}.running"
+        return self.state / f"{self.place.stack}.running"
 
     def preview(self, objects: Objects) -> Result:
         """Return what a run would change, and what somebody else has changed since the last one.
@@ -172,8 +173,12 @@ class Engine:
             self._mark.unlink()
         return Result(tuple(events.changes))
 
-    def destroy(self, *, data: bool) -> Result:
+    def destroy(self, *, data: bool, forget: bool = False) -> Result:
         """Take the platform off its cluster; without `data`, volumes and namespace stay.
+
+        Args:
+            data: these go, too.
+            forget: nothing of the stack is kept.
 
         Raises:
             DapError: the engine failed.
@@ -188,6 +193,8 @@ class Engine:
                 ),
                 events,
             )
+            if forget:
+                stack.workspace.remove_stack(self.place.stack)
         return Result(tuple(events.changes))
 
     def _run(self, run: Callable[[], object], events: _Events) -> None:
@@ -213,7 +220,7 @@ class Engine:
             work = Path(folder, "work")
             work.mkdir()
             stack = automation.create_or_select_stack(
-                self.settings.name,
+                self.place.stack,
                 program=lambda: None,
                 project_name=PROJECT,
                 opts=automation.LocalWorkspaceOptions(
@@ -228,7 +235,7 @@ class Engine:
             stack.info = _summary  # type: ignore[method-assign]
             if objects is not None:
                 args = shared_out(objects, _claims(self._file))
-                stack.workspace.program = lambda: platform(args, self._context)
+                stack.workspace.program = lambda: platform(args, self.place.context)
             yield stack
 
     def _mend(self) -> None:
@@ -248,13 +255,9 @@ class Engine:
         self._tell("the state was cut off while it was written: taking over what is in the cluster")
         file.replace(file.with_name(f"{file.name}.broken"))
 
-    @property
-    def _context(self) -> str:
-        return self.settings.cluster.context if self.settings.cluster else ""
-
     def _environment(self, passphrase: Path) -> dict[str, str]:
         return {
-            "KUBECONFIG": os.pathsep.join(map(str, self._kubeconfig)),
+            "KUBECONFIG": os.pathsep.join(map(str, self.place.files)),
             "PULUMI_BACKEND_URL": f"file://{self.state}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
             "PULUMI_SKIP_UPDATE_CHECK": "true",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
 import time
@@ -18,13 +19,15 @@ from urllib3.exceptions import HTTPError
 from dap.cluster import Manifest, Objects
 from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.errors import DapError
-from dap.settings import Settings
+from dap.stack.place import Place
 
 Object = dict[str, Any]
 _WORKLOADS = ("Deployment", "StatefulSet")
 _INTERVAL_S = 0.5
 _READY_S = 900.0
 _TASK_S = 3600.0
+_READ_S = 300.0
+_READ = '[ ! -e "$0" ] || base64 -w 0 "$0"'
 # A container that waits for one of these waits for ever.
 _STUCK = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
 # Nothing is taken away that holds data, or that the platform did not make by its objects.
@@ -32,6 +35,7 @@ SWEPT = (
     *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
     *(("apps/v1", kind) for kind in _WORKLOADS),
     ("batch/v1", "Job"),
+    *(("rbac.authorization.k8s.io/v1", kind) for kind in ("Role", "RoleBinding")),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
 )
@@ -41,9 +45,9 @@ SWEPT = (
 class Live:
     """The namespace of one platform, asked by its label; `connected` makes one."""
 
-    def __init__(self, settings: Settings, api: Any, dynamic: Any) -> None:
-        self._namespace = settings.namespace
-        self._label = f"{PLATFORM_LABEL}={settings.name}"
+    def __init__(self, place: Place, api: Any, dynamic: Any) -> None:
+        self._namespace = place.namespace
+        self._label = f"{PLATFORM_LABEL}={place.platform}"
         self._api = api
         self._dynamic = dynamic
 
@@ -92,6 +96,79 @@ class Live:
                 why = "; ".join(stuck) or f"not within {_TASK_S:.0f} s"
                 raise DapError(f"task {name} did not end: {why}", "mend it, deploy again")
             time.sleep(_INTERVAL_S)
+
+    def read(self, task: Manifest, volume: str, name: str) -> str:
+        """Return the text of a file on a volume that a Job mounts; empty where there is none.
+
+        A Job as that is there meanwhile, and the file comes by a command in its pod: what a pod
+        prints by itself stays in logs.
+
+        Args:
+            task: the Job.
+            volume: name of the claim.
+            name: of the file, from the top of what is mounted.
+
+        Raises:
+            DapError: the pod can't start, or the command failed.
+        """
+        job = f"{task['metadata']['name']}-read"
+        spec = task["spec"]
+        template = spec["template"]
+        (container,) = template["spec"]["containers"]
+        mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        waiting = {**container, "command": ["sleep", str(int(_READ_S))], "args": []}
+        pod_spec = {**template["spec"], "containers": [waiting]}
+        body = {
+            **task,
+            "metadata": {**task["metadata"], "name": job},
+            "spec": {**spec, "template": {**template, "spec": pod_spec}},
+        }
+        jobs = self._kind("batch/v1", "Job")
+        self._remove(jobs, job)
+        jobs.create(body=body, namespace=self._namespace)
+        try:
+            return self._output(self._running(job), ["sh", "-c", _READ, f"{mounts[volume]}/{name}"])
+        finally:
+            self._remove(jobs, job)
+
+    def _running(self, job: str) -> str:
+        """Wait until a Job's pod runs; return its name."""
+        end = time.monotonic() + _READ_S
+        while True:
+            pods = self._pods(f"batch.kubernetes.io/job-name={job}")
+            for pod in pods:
+                if pod.get("status", {}).get("phase") == "Running":
+                    return str(pod["metadata"]["name"])
+            stuck = [why for pod in pods for why in _waiting(pod, _STUCK)]
+            if stuck or time.monotonic() > end:
+                why = "; ".join(stuck) or _reasons(pods) or f"not within {_READ_S:.0f} s"
+                raise DapError(f"the pod of {job} does not start: {why}", "mend it, deploy again")
+            time.sleep(_INTERVAL_S)
+
+    def _output(self, pod: str, command: list[str]) -> str:
+        """Return what a command in a pod prints in base64, for the client changes what is JSON."""
+        from kubernetes.stream import stream  # loads slowly
+
+        run: Any = stream
+        answer = run(
+            self.client().connect_get_namespaced_pod_exec,
+            pod,
+            self._namespace,
+            command=command,
+            stdout=True,
+            stderr=True,
+            stdin=False,
+            tty=False,
+            _preload_content=False,
+        )
+        try:
+            answer.run_forever(timeout=_READ_S)
+            said, wrong = answer.read_stdout(), answer.read_stderr()
+            if answer.is_open() or answer.returncode != 0:
+                raise DapError(f"pod {pod}: what was to be read there was not: {wrong.strip()}")
+        finally:
+            answer.close()
+        return base64.b64decode(said).decode()
 
     def sweep(self, objects: Objects | None, tell: Callable[[str], None]) -> None:
         """Remove what a lost state knows no more of: what has the platform's label and no object.
@@ -224,26 +301,23 @@ class Live:
 
 
 @contextmanager
-def connected(settings: Settings, files: Iterable[Path]) -> Iterator[Live]:
+def connected(place: Place) -> Iterator[Live]:
     """Yield the platform's namespace.
 
     Args:
-        settings: of a platform on a cluster.
-        files: the kubeconfig.
+        place: of its stack.
 
     Raises:
         DapError: the cluster does not answer, or refuses.
     """
-    if settings.cluster is None:
-        raise ValueError("the platform's target is no cluster")
-    context = settings.cluster.context
+    context = place.context
     # The client's own types end here.
     loaded: Any = config.new_client_from_config
     dynamic: Any = DynamicClient
     try:
         with tempfile.TemporaryDirectory(prefix="dap-") as folder:
-            api = loaded(os.pathsep.join(map(str, files)), context, persist_config=False)
-            yield Live(settings, api, dynamic(api, cache_file=str(Path(folder, "api"))))
+            api = loaded(os.pathsep.join(map(str, place.files)), context, persist_config=False)
+            yield Live(place, api, dynamic(api, cache_file=str(Path(folder, "api"))))
     except (DynamicApiError, client.ApiException) as error:
         raise DapError(f"the cluster of context {context} refuses: {error.reason}") from error
     except (HTTPError, config.ConfigException) as error:

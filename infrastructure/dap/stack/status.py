@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dap.cluster import Objects
 from dap.engine import Prepared
-from dap.stack.kubeconfig import find
 from dap.stack.live import connected
+from dap.stack.place import of_platform
 from dap.stack.plan import objects_of
 
 _WORKLOADS = ("Deployment", "StatefulSet")
@@ -28,7 +30,12 @@ def status(prepared: Prepared) -> list[Row]:
     """
     made = objects_of(prepared)
     settings = prepared.plan.settings
-    with connected(settings, find(settings, prepared.root)) as live:
+    with connected(of_platform(settings, prepared.root)) as live:
         missing = live.missing(made)
+    return rows(made, missing)
+
+
+def rows(made: Objects, missing: Mapping[str, str]) -> list[Row]:
+    """Return how each service of `made` is, by name; `missing` says what some lack."""
     names = [each["metadata"]["name"] for each in made.platform if each["kind"] in _WORKLOADS]
     return [Row(name, missing.get(name, "")) for name in sorted(names)]

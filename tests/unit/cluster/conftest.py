@@ -12,7 +12,7 @@ import pytest
 from dap.catalogue import read_catalogue
 from dap.cluster import Objects, objects
 from dap.plan import make_plan, secret_specs
-from dap.render import Secrets, render
+from dap.render import Secrets, render, render_clusters
 from dap.secrets.kinds import make
 from dap.settings import Settings
 
@@ -85,6 +85,17 @@ def on_cluster(root: Path, data: dict[str, Any]) -> Made:
     vault: Secrets = AnyVault(dict(secret_specs(plan)))
     (tree,) = render(plan, vault)
     return Made(objects(plan, tree, NAMESERVER, vault))
+
+
+BESIDE: dict[str, Any] = {"forge": "gitlab", "domain": "dap.test", "address": "10.0.0.5"}
+
+
+def for_jobs(root: Path, data: dict[str, Any]) -> dict[str, Made]:
+    """The objects of each cluster that runs jobs alone, by its name."""
+    plan = make_plan(Settings.model_validate({**BESIDE, **data}), read_catalogue(root))
+    vault: Secrets = AnyVault(dict(secret_specs(plan)))
+    trees = render_clusters(plan, vault)
+    return {tree.host: Made(objects(plan, tree, secrets=vault)) for tree in trees}
 
 
 class Api:

@@ -80,6 +80,8 @@ def _is(peer: dict[str, Any], other: Peer) -> bool:
             address in ipaddress.ip_network(each) for each in block.get("except", ())
         )
     if "namespaceSelector" in peer:
+        if "podSelector" in peer:
+            return False  # pods of another namespace, whose labels nobody is told here
         assert peer == {"namespaceSelector": {}}
         return isinstance(other, Pod) or other.pod
     return isinstance(other, Pod) and _selects(peer["podSelector"], other)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dap.errors import InputError
 
 from tests.paths import ROOT
 from tests.unit.cluster.conftest import NAMESERVER, Api, Made, on_cluster
@@ -32,6 +31,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "forge": "gitlab",
         "mail": {"host": "mail.example.org", "user": "dap"},
         "options": {"gitlab": {"database": "platform", "pages": True}},
+    },
+    "nodes": {
+        "users": USERS,
+        "workspaces": [
+            {**WORKSPACES[0], "node_selector": {"a": "b"}, "tolerations": [{"key": "c"}]}
+        ],
     },
     "pgadmin": {"options": {"pgadmin": {"enabled": True}}},
     "external store": {
@@ -444,7 +449,33 @@ def test_the_same_settings_give_the_same_objects() -> None:
     assert on_cluster(ROOT, SETTINGS["people"]) == on_cluster(ROOT, SETTINGS["people"])
 
 
-def test_runners_that_need_dockers_socket_are_refused_by_name() -> None:
-    with pytest.raises(InputError) as caught:
-        on_cluster(ROOT, {"forge": "gitlab", "cluster": {"slots": 2}})
-    assert "gitlab-runner/compose.yml: services.gitlab-runner." in caught.value.message
+def test_no_runner_is_where_the_platforms_secrets_are() -> None:
+    made = on_cluster(ROOT, {"forge": "gitlab", "cluster": {"slots": 2}})
+    assert "gitlab" in made.pods()
+    assert "gitlab-runner" not in made.pods()
+    assert made.kind("Role") == {}
+
+
+def test_a_workspace_is_on_the_nodes_that_it_asks_for() -> None:
+    workspace = {
+        **WORKSPACES[0],
+        "node_selector": {"disk": "fast"},
+        "tolerations": [
+            {"key": "nvidia.com/gpu", "effect": "NoSchedule"},
+            {"key": "team", "value": "ml"},
+        ],
+    }
+    one, two = (
+        on_cluster(ROOT, {"users": USERS, "workspaces": [each, WORKSPACES[1]]})
+        for each in (workspace, WORKSPACES[0])
+    )
+    spec = one.spec("one")
+    assert one.workload("one")["kind"] == "StatefulSet"
+    assert one.container("one")["resources"]["limits"]["nvidia.com/gpu"] == 2
+    assert spec["nodeSelector"] == {"disk": "fast"}
+    assert spec["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "team", "operator": "Equal", "value": "ml"},
+    ]
+    for other in (one.spec("two"), two.spec("one"), one.spec("mlflow")):
+        assert {"nodeSelector", "tolerations"}.isdisjoint(other)

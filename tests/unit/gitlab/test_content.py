@@ -264,6 +264,37 @@ def test_the_configuration_of_runners_has_their_tokens_once_they_are_there(made:
     assert "[[runners]]" not in config
 
 
+def test_a_cluster_gets_a_runner_and_takes_it_along(made: Forge) -> None:
+    gpu = {"name": "gpu", "context": "lab", "labels": ["a100"]}
+    beside = {**DATA, "address": "10.0.0.5", "clusters": [gpu]}
+    ran = made.content(beside)
+    assert ran.changes == ["gitlab: changed: runner dap/gpu"]
+    row = runners(made)["dap/gpu"]
+    assert (row["run_untagged"], row["tag_list"]) == (False, ["a100", "gpu"])
+    assert row["token"] == made.vault.values["gitlab-runner/token-gpu"]
+    assert "dap/gpu-image-builder" not in runners(made)
+    assert made.content(beside).changes == []
+    (change,) = made.content(DATA).changes
+    assert change.startswith("gitlab: changed: runner dap/gpu (")
+    assert "dap/gpu" not in runners(made)
+
+
+def test_a_platform_in_a_cluster_names_images_as_its_nodes_find_them(made: Forge) -> None:
+    cluster: dict[str, Any] = {"context": "here"}
+    place: dict[str, Any] = {**DATA, "target": "kubernetes", "cluster": cluster}
+
+    def image() -> str:
+        assert made.content(place).status == 0
+        value: str = made.state["variables"]["instance/DAP_ENVIRONMENT_PYTHON"]["value"]
+        return value
+
+    there = image()
+    assert there.startswith("dap/environment-python:")
+    cluster["registry"] = {"address": "images.example.org/lab"}
+    assert image() == f"images.example.org/lab/{there}"
+    assert set(runners(made)) == {"dap/jobs"}
+
+
 def test_a_token_that_went_bad_is_replaced_and_the_runner_stays(made: Forge) -> None:
     before = runners(made)["dap/local"]
     made.change(runners={**made.state["runners"], str(before["id"]): {**before, "token": "other"}})

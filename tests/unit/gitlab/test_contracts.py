@@ -6,6 +6,7 @@ gitlab-runner's configuration.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from dap.errors import InputError
 from dap.plan import make_plan, secret_specs
-from dap.render import Tree, render
+from dap.render import Tree, render, render_clusters
 from dap.settings import Settings
 
 from tests.gitlab.forge import Vault, catalogue
@@ -52,7 +53,42 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "gitops": {"plan": True, "apply": True, "drift": "0 5 * * *"},
     },
 }
+GPU = {
+    "name": "gpu",
+    "context": "lab",
+    "labels": ["a100"],
+    "slots": 4,
+    "gpus": 2,
+    "job": {"cpus": 8.0, "memory": "64g"},
+    "node_selector": {"nvidia.com/gpu.product": "A100"},
+    "tolerations": [
+        {"key": "nvidia.com/gpu", "effect": "NoSchedule"},
+        {"key": "team", "value": "ml"},
+    ],
+    "platform_address": "10.0.0.5",
+}
+BESIDE = {"domain": "dap.test", "address": "10.0.0.5"}
+SETTINGS |= {
+    "clusters": BESIDE | {"clusters": [GPU, {"name": "other", "context": "far"}]},
+    "clusters with options": BESIDE
+    | {
+        "clusters": [GPU],
+        "options": {"gitlab-runner": {"helper_image": "helper:1"}},
+        "storage": {"stores": [STORE], "default": "attic"},
+    },
+    "on a cluster": {
+        "target": "kubernetes",
+        "domain": "dap.test",
+        "cluster": {"context": "here", "registry": {"address": "images.example.org/dap"}},
+    },
+}
 ASSIGNED = re.compile(r"^([a-z_]+(?:\['[a-z0-9_]+'\])+) = |^((?:[a-z]+_)?external_url) '", re.M)
+LISTS_OF = {
+    "[]KubernetesConfigMap": "KubernetesConfigMap",
+    "[]KubernetesPodSpec": "KubernetesPodSpec",
+    # A type of the list, which the fields of its items are described for.
+    "KubernetesHostAliasesFlag": "KubernetesHostAliases",
+}
 GO = {"string": str, "int": int, "int64": int, "bool": bool, "StringOrArray": list}
 
 
@@ -67,7 +103,7 @@ def trees(data: dict[str, Any]) -> tuple[Tree, ...]:
     late = [name for name, kind in specs.items() if kind == "content"]
     vault.values |= {name: f"glrt-{name.rpartition('/')[2]}" for name in late}
     vault.values |= dict.fromkeys(HOSTS_SECRETS, "x")
-    return render(plan, vault)
+    return (*render(plan, vault), *render_clusters(plan, vault))
 
 
 HOSTS_SECRETS = [
@@ -139,8 +175,13 @@ def check(value: dict[str, Any], part: str) -> None:
         if kind == "[]*RunnerConfig":
             for runner in each:
                 check(runner, "RunnerConfig")
-        elif isinstance(each, dict) and kind != "map[string]string":
+        elif isinstance(each, dict) and not kind.startswith("map["):
             check(each, kind)
+        elif kind in LISTS_OF:
+            for item in each:
+                check(item, LISTS_OF[kind])
+        elif kind == "map[string]bool":
+            assert all(isinstance(item, bool) for item in each.values()), f"{part}.{key}"
         elif kind.startswith("[]"):
             assert all(isinstance(item, str) for item in each), f"{part}.{key}"
         elif kind == "map[string]string":
@@ -157,8 +198,13 @@ def test_every_field_of_config_toml_is_documented(rendered: tuple[Tree, ...]) ->
         check(configuration, "Config")
 
 
+def of_hosts(found: tuple[Tree, ...]) -> list[dict[str, Any]]:
+    listed = configurations(found).values()
+    return [each for each in listed if each["runners"][0]["executor"] == "docker"]
+
+
 def test_runners_are_confined(rendered: tuple[Tree, ...]) -> None:
-    for configuration in configurations(rendered).values():
+    for configuration in of_hosts(rendered):
         jobs, builder, *platform = configuration["runners"]
         for runner in (jobs, builder, *platform):
             docker = runner["docker"]
@@ -173,6 +219,98 @@ def test_runners_are_confined(rendered: tuple[Tree, ...]) -> None:
         assert builder["docker"]["user"] == "1000:1000"
         (allowed,) = builder["docker"]["allowed_images"]
         assert re.fullmatch(r"registry\.[a-z.]+(:\d+)?/environments/image-builder\*", allowed)
+
+
+def of_clusters(found: tuple[Tree, ...]) -> dict[str, dict[str, Any]]:
+    """The only runner of each cluster."""
+    made = {}
+    for host, configuration in configurations(found).items():
+        if configuration["runners"][0]["executor"] == "kubernetes":
+            (made[host],) = configuration["runners"]
+            assert configuration["concurrent"] == made[host]["limit"]
+    return made
+
+
+def test_jobs_of_clusters_are_restricted(rendered: tuple[Tree, ...]) -> None:
+    for runner in of_clusters(rendered).values():
+        given = runner["kubernetes"]
+        assert (given["privileged"], given["allow_privilege_escalation"]) == (False, False)
+        assert given["automount_service_account_token"] is False
+        pod = given["pod_security_context"]
+        assert (pod["run_as_user"], pod["run_as_non_root"], pod["fs_group"]) == (1000, True, 1000)
+        assert pod["seccomp_profile"] == {"type": "RuntimeDefault"}
+        contexts = [key for key in given if key.endswith("_container_security_context")]
+        assert len(contexts) == 4
+        for key in contexts:
+            assert given[key]["allow_privilege_escalation"] is False
+            assert given[key]["capabilities"] == {"drop": ["ALL"]}
+        # What a job may say itself would loosen that.
+        assert not [key for key in given if "overwrite" in key]
+        assert {"host_path", "secret"}.isdisjoint(given["volumes"])
+
+
+def test_a_clusters_jobs_get_what_its_settings_say() -> None:
+    found = of_clusters(trees(SETTINGS["clusters"]))
+    assert set(found) == {"gpu", "other"}
+    given, other = (found[name]["kubernetes"] for name in ("gpu", "other"))
+    assert (given["namespace"], other["namespace"]) == ("dap-gpu", "dap-other")
+    assert (given["cpu_limit"], given["cpu_request"]) == ("8000m", "800m")
+    assert (given["memory_limit"], given["memory_request"]) == ("64Gi", "64Gi")
+    assert (other["cpu_limit"], other["memory_limit"]) == ("2000m", "4Gi")
+    assert given["node_selector"] == {"nvidia.com/gpu.product": "A100"}
+    assert given["node_tolerations"] == {"nvidia.com/gpu": "NoSchedule", "team=ml": ""}
+    assert found["gpu"]["feature_flags"] == {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
+    (patch,) = given["pod_spec"]
+    gpus = {"nvidia.com/gpu": 2}
+    assert json.loads(patch["patch"]) == {
+        "containers": [{"name": "build", "resources": {"limits": gpus, "requests": gpus}}]
+    }
+    assert "pod_spec" not in other
+    assert "feature_flags" not in found["other"]
+    (aliases,) = given["host_aliases"]
+    assert aliases["ip"] == "10.0.0.5"
+    assert {"git.dap.test", "s3.dap.test", "registry.dap.test"} <= set(aliases["hostnames"])
+    # A new workspace starts no runner anew.
+    assert "admin-python.dap.test" not in aliases["hostnames"]
+    assert "host_aliases" not in other
+    assert {found[name]["token"] for name in found} == {"glrt-token-gpu", "glrt-token-other"}
+
+
+def test_clusters_pull_environments_from_where_the_platform_has_them() -> None:
+    beside = of_clusters(trees(SETTINGS["clusters"]))["gpu"]["kubernetes"]
+    own = of_clusters(trees(SETTINGS["on a cluster"]))["jobs"]["kubernetes"]
+    assert re.fullmatch(r"registry\.dap\.test/environments/base:[0-9a-f]{12}", beside["image"])
+    assert beside["image_pull_secrets"] == ["registry.pull"]
+    assert own["image"].startswith("images.example.org/dap/dap/environment-base:")
+    assert "image_pull_secrets" not in own
+    assert own["namespace"] == "dap-jobs"
+
+
+def test_the_store_of_caches_is_the_same_in_clusters() -> None:
+    found = configurations(trees(SETTINGS["clusters"]))
+    stores = [each["runners"][0]["cache"] for each in found.values()]
+    assert len(stores) == 3
+    assert stores[0] == stores[1] == stores[2]
+
+
+def test_a_cluster_is_picked_by_its_tags_alone_where_hosts_run_jobs() -> None:
+    def runners(data: dict[str, Any]) -> dict[str, tuple[list[str], bool]]:
+        plan = yaml.safe_load(text(trees(data)[0], "plan.json"))
+        listed = plan["folders"]["gitlab-runner"]["resources"]
+        return {
+            each["name"]: (each["tags"], each["untagged"])
+            for each in listed
+            if each["kind"] == "runner" and "image-builder" not in each["tags"]
+        }
+
+    assert runners(SETTINGS["clusters"]) == {
+        "local": (["local"], True),
+        "gpu": (["gpu", "a100"], False),
+        "other": (["other"], False),
+    }
+    idle = [{"name": "main", "slots": 0}]
+    assert runners(BESIDE | {"hosts": idle, "clusters": [GPU]}) == {"gpu": (["gpu", "a100"], True)}
+    assert runners(SETTINGS["on a cluster"]) == {"jobs": (["jobs"], True)}
 
 
 def test_each_host_that_runs_jobs_has_runners_of_its_own() -> None:

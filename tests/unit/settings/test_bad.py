@@ -18,6 +18,9 @@ SEVERAL = "domain: dap.test\naddress: 10.0.0.1\nhosts:\n  - {name: s, roles: [se
 TEST = "domain: dap.test\n"
 CLUSTER = f"{TEST}forge: gitlab\ntarget: kubernetes\n"
 ON = f"{CLUSTER}cluster: {{context: here}}\n"
+BESIDE = f"{TEST}address: 10.0.0.1\nforge: gitlab\nhosts: [{{name: s}}]\n"
+LITE = BESIDE.replace("forge: gitlab\n", "")
+GPU = "{name: gpu, context: a"
 CASES = [
     # unknown keys, with the nearest one
     ("domian: a.example", 1, "domian", "unknown key", "domain (nearest)"),
@@ -545,6 +548,138 @@ CASES = [
         "registry.example.org/dap",
     ),
     (f"{CLUSTER}cluster: {{context: a, service: None}}", 4, "cluster.service", "none of", "Load"),
+    (f"{ON}gitops: {{apply: true}}", 5, "gitops.apply", "a job has no Pulumi", "plan does without"),
+    # clusters beside hosts
+    (f"{LITE}clusters: [{{name: gpu, context: a}}]", 4, "clusters", "forge lite", "gitlab"),
+    (f"{BESIDE}clusters: [{{context: a}}]", 5, "clusters[0].name", "is missing", ""),
+    (f"{BESIDE}clusters: [{{name: gpu}}]", 5, "clusters[0].context", "is missing: Context", ""),
+    (
+        f"{BESIDE}clusters: [{{name: gpu, context: a, kontext: b}}]",
+        5,
+        "clusters[0].kontext",
+        "unknown",
+        "cont",
+    ),
+    (f"{BESIDE}clusters: [{GPU}, slots: 0}}]", 5, "clusters[0].slots", "out of range", "1 or more"),
+    (f"{BESIDE}clusters: [{GPU}, gpus: all}}]", 5, "clusters[0].gpus", "a whole number", "a whole"),
+    (f"{BESIDE}clusters: [{GPU}, gpus: 65}}]", 5, "clusters[0].gpus", "out of range", "64 or less"),
+    (f"{BESIDE}clusters: [{GPU}, job: {{memory: 4}}}}]", 5, "clusters[0].job.memory", "text", ""),
+    (f"{BESIDE}clusters: [{GPU}, quota: {{cpu: 4}}}}]", 5, "clusters[0].quota.cpu", "unknown", ""),
+    (
+        f"{BESIDE}clusters: [{GPU}, labels: [a, b, a]}}]",
+        5,
+        "clusters[0].labels[2]",
+        "is already listed at clusters[0].labels[0]",
+        "",
+    ),
+    (
+        f"{BESIDE}clusters: [{GPU}, node_selector: {{'a b': c}}}}]",
+        5,
+        "clusters[0].node_selector.a b",
+        "is no key of a node's labels",
+        "a word",
+    ),
+    (
+        f"{BESIDE}clusters: [{GPU}, node_selector: {{disk: a/b}}}}]",
+        5,
+        "clusters[0].node_selector.disk",
+        "is no value of a node's label",
+        "a word",
+    ),
+    (
+        f"{BESIDE}clusters: [{GPU}, tolerations: [{{key: a, effect: No}}]}}]",
+        5,
+        "clusters[0].tolerations[0].effect",
+        "none of what is allowed",
+        "NoSchedule, PreferNoSchedule, NoExecute",
+    ),
+    (
+        f"{BESIDE}clusters: [{GPU}}}, {GPU}}}]",
+        5,
+        "clusters[1].name",
+        "already the name of",
+        "other",
+    ),
+    (
+        f"{BESIDE}clusters: [{{name: s, context: a}}]",
+        5,
+        "clusters[0].name",
+        "is already the name of hosts[0] on line 4",
+        "another name",
+    ),
+    (
+        f"{BESIDE}clusters: [{GPU}}}, {{name: cpu, context: a, namespace: dap-gpu}}]",
+        5,
+        "clusters[1].namespace",
+        "its namespace dap-gpu in the context a is already that of clusters[0] on line 5",
+        "another namespace",
+    ),
+    (
+        f"{BESIDE}clusters: [{{name: {'n' * 60}, context: a}}]",
+        5,
+        "clusters[0].name",
+        "which has 64 characters",
+        "a shorter name, or a namespace; 63 at most",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, namespace: {'n' * 59}}}",
+        4,
+        "cluster.namespace",
+        "makes the namespace of jobs 64 characters long",
+        "58 characters at most",
+    ),
+    (f"{ON}name: {'n' * 59}", 5, "name", "makes the namespace of jobs 64", "58 characters"),
+    (
+        f"{BESIDE}clusters: [{GPU}, platform_address: 127.0.0.1}}]",
+        5,
+        "clusters[0].platform_address",
+        "leads each pod to itself",
+        "no such key",
+    ),
+    (
+        f"{BESIDE.replace(TEST, '')}clusters: [{GPU}}}]\ndomain: dap.localhost",
+        5,
+        "domain",
+        "leads each pod of `clusters` to itself",
+        "such as dap.test",
+    ),
+    (
+        f"{BESIDE.replace('10.0.0.1', '127.0.0.1')}clusters: [{GPU}}}]",
+        2,
+        "address",
+        "`clusters` reach the platform from outside",
+        "0.0.0.0",
+    ),
+    (
+        f"{BESIDE.replace('{name: s', '{name: s, address: 10.0.0.1')}clusters: [{GPU}}}]\n"
+        "gitops: {drift: '0 5 * * *'}",
+        6,
+        "gitops.drift",
+        "a job has no Pulumi",
+        "plan does without",
+    ),
+    (f"{ON}clusters: [{{name: cluster, context: a}}]", 5, "clusters[0].name", "own cluster", ""),
+    (
+        f"{ON}clusters: [{{name: gpu, context: here, namespace: dap-jobs}}]",
+        5,
+        "clusters[0].namespace",
+        "its namespace dap-jobs in the context here is the platform's own",
+        "another namespace",
+    ),
+    (
+        f"{USERS}workspaces:\n  - {{name: w, owner: ada, {SPACE}, node_selector: {{a: b}}}}",
+        4,
+        "workspaces[0].node_selector",
+        "a host has no nodes",
+        "target: kubernetes",
+    ),
+    (
+        f"{USERS}workspaces:\n  - {{name: w, owner: ada, {SPACE}, tolerations: [{{key: a}}]}}",
+        4,
+        "workspaces[0].tolerations",
+        "a host has no nodes",
+        "target: kubernetes",
+    ),
 ]
 
 

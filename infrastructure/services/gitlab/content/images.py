@@ -45,6 +45,8 @@ class Images:
         Raises:
             ContentError: one is not in the registry in time.
         """
+        if self._context.settings["cluster"] is not None:
+            return self._on_nodes()
         if self._context.check:
             try:
                 return self._found()
@@ -54,6 +56,17 @@ class Images:
             self._found, PUSHED_S, retry_on=lambda error: isinstance(error, _AwayError)
         )
         return found or {}
+
+    def _on_nodes(self) -> dict[str, str]:
+        """Name them as the pods of workspaces do: jobs run on the same nodes."""
+        overrides = self._context.settings["images"]["overrides"]
+        address = self._context.settings["cluster"]["registry"]["address"]
+        return {
+            name: f"{address}/{reference}"
+            if address and f"environment-{name}" not in overrides
+            else reference
+            for name, reference in self._context.environments.items()
+        }
 
     def _found(self) -> dict[str, str]:
         return self._named(lambda name, tag: f"{name}@{self._digest(name, tag)}")
