@@ -189,8 +189,7 @@ class Source:
 
     def image(self, reference: str) -> str:
         """Return where nodes find an image; those that the platform builds are in its registry."""
-        address = self.cluster.registry.address
-        return f"{address}/{reference}" if address and reference.startswith("dap/") else reference
+        return self.cluster.registry.reference(reference)
 
 
 _VERSIONS = {

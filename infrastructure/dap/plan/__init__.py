@@ -7,6 +7,7 @@ from dap.plan.model import HostPlan, HostView, Plan, Route, Service, Stream
 from dap.plan.secrets import (
     DIGEST_KEY,
     ENGINE_SECRETS,
+    PUSH_PASSWORD,
     REGISTRY_PASSWORD,
     STATE_PASSPHRASE,
     secret_specs,
@@ -15,6 +16,7 @@ from dap.plan.secrets import (
 __all__ = [
     "DIGEST_KEY",
     "ENGINE_SECRETS",
+    "PUSH_PASSWORD",
     "REGISTRY_PASSWORD",
     "STATE_PASSPHRASE",
     "HostPlan",

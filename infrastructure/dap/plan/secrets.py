@@ -9,9 +9,11 @@ DIGEST_KEY = "dap/digest-key"
 """Keys the digests of secrets that stand in labels."""
 REGISTRY_PASSWORD = "cluster/registry-password"  # noqa: S105  the name of one
 """What a cluster's nodes pull images with."""
+PUSH_PASSWORD = "cluster/registry-push-password"  # noqa: S105  the name of one
+"""What images are pushed with to the registry of a cluster."""
 STATE_PASSPHRASE = "cluster/state-passphrase"  # noqa: S105  the name of one
 """What the secrets in the state of a cluster's stack are encrypted with."""
-ENGINE_SECRETS = frozenset({REGISTRY_PASSWORD, STATE_PASSPHRASE})
+ENGINE_SECRETS = frozenset({REGISTRY_PASSWORD, PUSH_PASSWORD, STATE_PASSPHRASE})
 """Those that no service is told, content neither."""
 
 
@@ -30,6 +32,8 @@ def secret_specs(plan: Plan) -> dict[str, SecretKind]:
         specs[STATE_PASSPHRASE] = "token"
     if settings.cluster is not None and settings.cluster.registry.user:
         specs[REGISTRY_PASSWORD] = "user"
+    if settings.cluster is not None and settings.cluster.registry.push_user:
+        specs[PUSH_PASSWORD] = "user"
     if settings.mail.user:
         specs["mail/password"] = "user"
     for host in plan.hosts:

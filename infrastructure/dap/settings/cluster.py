@@ -54,9 +54,11 @@ def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
             "lite",
         )
     registry = cluster.get("registry")
-    if isinstance(registry, dict) and registry.get("user") and not registry.get("address"):
-        path = ("cluster", "registry", "user")
-        yield source.problem(path, "has no effect without an address", "address: HOST, too")
+    if isinstance(registry, dict) and not registry.get("address"):
+        for key in ("user", "push_user", "ca"):
+            if registry.get(key):
+                what = "has no effect without an address"
+                yield source.problem(("cluster", "registry", key), what, "address: HOST, too")
     if cluster.get("service") == "NodePort":
         yield from _node_ports(source, data)
     for here, workspace in _entries(data, "workspaces"):

@@ -320,13 +320,23 @@ class Quota(Section):
 class ClusterRegistry(Section):
     """The registry that nodes pull the platform's images from.
 
-    With a user, its password is the secret cluster/registry-password.
+    With a user, its password is the secret cluster/registry-password, and that of a `push_user` is
+    cluster/registry-push-password.
     """
 
     address: RegistryAddress = ""
     """Host, port and path before the names of images."""
     user: Line = ""
-    """Account to log in as; empty: without."""
+    """Account that nodes log in as; empty: without."""
+    push_user: Line = ""
+    """Account that pushes from here; empty: `user`, or as Docker is logged in here."""
+    ca: Line = ""
+    """PEM file of the CA that its certificate is from. Empty: one that every system knows."""
+
+    def reference(self, local: str) -> str:
+        """Return where nodes find an image; those that the platform builds are in its registry."""
+        ours = self.address and local.startswith("dap/")
+        return f"{self.address}/{local}" if ours else local
 
 
 class Cluster(Model):

@@ -12,6 +12,7 @@ from dap.errors import DapError
 from dap.plan import STATE_PASSPHRASE
 from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Change, Engine
+from dap.stack.images import push
 from dap.stack.kubeconfig import find
 from dap.stack.live import connected
 from dap.stack.plan import objects_of, plan
@@ -19,14 +20,14 @@ from dap.stack.plan import objects_of, plan
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a deploy did: to objects, and how many things content made or changed."""
+    """What a deploy did: to images and objects, and how many things content made or changed."""
 
     changes: tuple[Change, ...]
     content: int
 
 
 def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
-    """Bring the cluster to what the settings say: objects, then content, then all is ready.
+    """Bring the cluster to what the settings say: images, objects, content; then all is ready.
 
     New secrets are saved before the cluster learns them, and not before it was asked whether it
     takes the objects.
@@ -36,10 +37,11 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
     """
     settings = prepared.plan.settings
     made, files = objects_of(prepared), find(settings, prepared.root)
-    with hold(prepared.root / ".dap" / "lock", tell):
+    with hold(prepared.root / ".dap" / "lock", tell) as lock:
         if prepared.new_secrets:
             plan(prepared, lambda _: None)
             prepared.vault.save()
+        pushed = push(prepared, tell, lock)
         result = Engine(prepared.root, settings, prepared.vault, tell).up(made)
         with connected(settings, files) as live:
             live.sweep(made, tell)
@@ -49,7 +51,7 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
             tasks = objects_of(prepared, asked).tasks
             content = sum(_changed(live.run(task), tell) for task in tasks)
             live.await_ready(made, tell)
-    return Deployed(result.changes, content)
+    return Deployed((*pushed, *result.changes), content)
 
 
 def destroy(

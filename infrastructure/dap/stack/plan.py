@@ -11,6 +11,8 @@ from dap.engine import Prepared
 from dap.plan import STATE_PASSPHRASE
 from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Engine, Result
+from dap.stack.images import lacking, pushes
+from dap.stack.kubeconfig import find
 
 
 def objects_of(prepared: Prepared, nameserver: str = NO_ADDRESS) -> Objects:
@@ -35,10 +37,15 @@ def plan(prepared: Prepared, tell: Callable[[str], None]) -> Result:
         DapError: something is refused, or the engine failed.
     """
     made = objects_of(prepared)
+    settings = prepared.plan.settings
+    find(settings, prepared.root)
+    images = pushes(lacking(prepared))
+    for each in images:
+        tell(str(each))
 
     def preview(state: Path | None) -> Result:
-        settings = prepared.plan.settings
-        return Engine(prepared.root, settings, prepared.vault, tell, state=state).preview(made)
+        engine = Engine(prepared.root, settings, prepared.vault, tell, state=state)
+        return Result((*images, *engine.preview(made).changes))
 
     if STATE_PASSPHRASE not in prepared.new_secrets:
         return preview(None)
