@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from dap.cluster.files import MOST_BYTES
 from dap.errors import InputError
 
 from tests.paths import ROOT
@@ -448,3 +449,36 @@ def test_runners_that_need_dockers_socket_are_refused_by_name() -> None:
     with pytest.raises(InputError) as caught:
         on_cluster(ROOT, {"forge": "gitlab", "cluster": {"slots": 2}})
     assert "gitlab-runner/compose.yml: services.gitlab-runner." in caught.value.message
+
+
+def test_a_thousand_workspaces_fit_into_what_an_object_holds() -> None:
+    """All grows with their number alone, so two sizes tell the one of a thousand."""
+    few, more = (_largest(count) for count in (50, 100))
+    for name, size in more.items():
+        each = (size - few[name]) / 50
+        assert size + 900 * each < MOST_BYTES, name
+    assert max(more.values()) > 90_000, "something grows"
+
+
+def _largest(count: int) -> dict[str, int]:
+    """The largest file of each ConfigMap, and each Secret, of a platform with so many people."""
+    people = [f"person{number:03}" for number in range(count)]
+    made = on_cluster(
+        ROOT,
+        {
+            "users": [{"name": name, "email": f"{name}@example.org"} for name in people],
+            "workspaces": [
+                {"name": f"{name}-python", "owner": name, "environment": "python"}
+                for name in people
+            ],
+        },
+    )
+    found = {
+        name: max(len(text.encode()) for text in {**each.get("data", {}), "none": ""}.values())
+        for name, each in made.kind("ConfigMap").items()
+        if "." not in name
+    }
+    for name, each in made.kind("Secret").items():
+        data = each["data"].values()
+        found[f"secret {name}"] = sum(len(base64.b64decode(value)) for value in data)
+    return {name: size for name, size in found.items() if "person" not in name}
