@@ -38,6 +38,8 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
     settings = prepared.plan.settings
     made, files = objects_of(prepared), find(settings, prepared.root)
     with hold(prepared.root / ".dap" / "lock", tell) as lock:
+        with connected(settings, files) as live:
+            live.refuse(made)
         if prepared.new_secrets:
             plan(prepared, lambda _: None)
             prepared.vault.save()

@@ -20,6 +20,7 @@ from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.errors import DapError
 from dap.settings import ClusterRegistry, Settings
 from dap.stack import pulls
+from dap.stack.preflight import asking, refuse
 
 Object = dict[str, Any]
 _WORKLOADS = ("Deployment", "StatefulSet")
@@ -46,8 +47,17 @@ class Live:
         self._namespace = settings.namespace
         self._registry = settings.cluster.registry if settings.cluster else ClusterRegistry()
         self._label = f"{PLATFORM_LABEL}={settings.name}"
+        self._settings = settings
         self._api = api
         self._dynamic = dynamic
+
+    def refuse(self, objects: Objects) -> None:
+        """Look whether the cluster takes the objects.
+
+        Raises:
+            InputError: it does not; tells all reasons.
+        """
+        refuse(asking(self._dynamic), self._settings, objects)
 
     def await_started(self, objects: Objects, tell: Callable[[str], None]) -> None:
         """Wait until each pod runs; it may wait for content that a task makes to be ready.

@@ -13,6 +13,7 @@ from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Engine, Result
 from dap.stack.images import lacking, pushes
 from dap.stack.kubeconfig import find
+from dap.stack.live import connected
 
 
 def objects_of(prepared: Prepared, nameserver: str = NO_ADDRESS) -> Objects:
@@ -38,7 +39,8 @@ def plan(prepared: Prepared, tell: Callable[[str], None]) -> Result:
     """
     made = objects_of(prepared)
     settings = prepared.plan.settings
-    find(settings, prepared.root)
+    with connected(settings, find(settings, prepared.root)) as live:
+        live.refuse(made)
     images = pushes(lacking(prepared))
     for each in images:
         tell(str(each))

@@ -63,10 +63,10 @@ def registry(tmp_path: Path) -> Iterator[Standin]:
     context.load_cert_chain(tmp_path / "c.pem", tmp_path / "k.pem")
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  the base class names it
+        def do_GET(self) -> None:
             self.do_HEAD()
 
-        def do_HEAD(self) -> None:  # noqa: N802  the base class names it
+        def do_HEAD(self) -> None:
             status, headers, body = made.answer(self)
             self.send_response(status)
             for name, text in headers.items():
@@ -110,9 +110,7 @@ def test_nodes_need_what_pods_start_from_and_what_is_built_alone(tmp_path: Path)
     assert set(wanted) == used | {plan.images.base.reference}
     other = {"overrides": {"minio": "registry.example.org/minio:1"}}
     assert not [
-        each
-        for each in needed_images(prepared(tmp_path, {}, images=other).plan)
-        if "minio" in each
+        each for each in needed_images(prepared(tmp_path, {}, images=other).plan) if "minio" in each
     ]
 
 
@@ -199,5 +197,3 @@ def test_what_nodes_can_t_pull_is_told_with_what_helps(why: str, told: str) -> N
     found = remedy(REGISTRY, why)
     assert told in found
     assert bool(found) == bool(told)
-
-
