@@ -195,6 +195,7 @@ class Source:
 _VERSIONS = {
     "ConfigMap": "v1",
     "Deployment": "apps/v1",
+    "Ingress": "networking.k8s.io/v1",
     "Job": "batch/v1",
     "LimitRange": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",

@@ -348,8 +348,13 @@ class Cluster(Model):
     """The kubeconfig file. Empty: where kubectl finds it."""
     namespace: Label | None = None
     """Namespace of everything that is made. Left out: the platform's name."""
-    service: Literal["LoadBalancer", "NodePort"] = "LoadBalancer"
-    """How the cluster publishes the proxy's ports; NodePort: on every node, `ports` from 30000."""
+    service: Literal["LoadBalancer", "NodePort", "ClusterIP"] = "LoadBalancer"
+    """How the cluster publishes the proxy's ports; NodePort: on every node, `ports` from 30000;
+    ClusterIP: not at all, something of yours leads there."""
+    ingress_class: ClusterName | None = None
+    """Class of an Ingress that leads all pages to the proxy. Left out: none."""
+    ingress_annotations: Annotated[dict[str, str], EmptyIfNone] = Field(default_factory=dict)
+    """What has its controller pass TLS on unopened, as doc/kubernetes.md says."""
     storage_class: ClusterName | None = None
     """Class of all volumes. Left out: the cluster's default."""
     size: Size = "10g"

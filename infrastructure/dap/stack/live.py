@@ -34,6 +34,7 @@ SWEPT = (
     *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
     *(("apps/v1", kind) for kind in _WORKLOADS),
     ("batch/v1", "Job"),
+    ("networking.k8s.io/v1", "Ingress"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
 )

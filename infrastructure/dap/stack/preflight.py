@@ -79,6 +79,7 @@ class Preflight:
             yield from self._others()
             yield from self._quotas()
         yield from self._classes()
+        yield from self._ingress_class()
         yield from self._node_ports()
 
     def _get(self, path: str) -> Object | None:
@@ -205,6 +206,17 @@ class Preflight:
             yield self._settings.problem(path, what, choice(wanted, sorted(found)), wanted)
         elif found[wanted].get("provisioner") == _BY_HAND:
             yield from self._by_hand(wanted, claims)
+
+    def _ingress_class(self) -> Iterator[Problem]:
+        wanted = self._cluster.ingress_class
+        listed = self._get("/apis/networking.k8s.io/v1/ingressclasses") if wanted else None
+        if wanted is None or listed is None:
+            return
+        names = sorted(each["metadata"]["name"] for each in listed.get("items") or ())
+        if wanted not in names:
+            what = "is no ingress class of the cluster"
+            path = ("cluster", "ingress_class")
+            yield self._settings.problem(path, what, choice(wanted, names), wanted)
 
     def _by_hand(self, name: str, claims: Iterable[Manifest]) -> Iterator[Problem]:
         """Yield that volumes are missing which somebody has to make."""

@@ -179,6 +179,13 @@ def test_a_class_without_provisioner_needs_volumes_that_somebody_made(
     assert looked(server, tmp_path, **given) == []
 
 
+def test_an_ingress_class_that_is_not_there_is_refused(server: Server, tmp_path: Path) -> None:
+    given = {"cluster": {"ingress_class": "nginx", "ingress_annotations": {"a": "b"}}}
+    server.things["/apis/networking.k8s.io/v1/ingressclasses"] = [{"metadata": {"name": "traefik"}}]
+    (line,) = looked(server, tmp_path, **given)
+    assert "cluster.ingress_class: is no ingress class of the cluster; allowed: traefik" in line
+
+
 def test_a_port_of_nodes_that_is_taken_is_refused(server: Server, tmp_path: Path) -> None:
     def service(namespace: str, **labels: str) -> dict[str, Any]:
         spec = {"ports": [{"port": 80}, {"port": 443, "nodePort": 30443}]}
