@@ -67,8 +67,15 @@ class Preflight:
 
     def problems(self) -> Iterator[Problem | str]:
         """Yield what is wrong. Where the account may too little, that is all."""
-        there = self._get(f"/api/v1/namespaces/{self._namespace}")
-        denied = list(self._denied(there=bool(there)))
+        there: Object | None = None
+        verbs: tuple[str, ...] = ("get", "patch")
+        try:
+            there = self._ask("get", f"/api/v1/namespaces/{self._namespace}", None)
+        except NotFoundError:
+            verbs = ("create",)
+        except ForbiddenError:
+            pass  # told among what it may not
+        denied = list(self._denied(verbs))
         if denied:
             yield from denied
             return
@@ -98,20 +105,27 @@ class Preflight:
 
     # What the account may.
 
-    def _denied(self, *, there: bool) -> Iterator[str]:
+    def _denied(self, of_namespace: Iterable[str]) -> Iterator[str]:
         missing: dict[str, list[str]] = {}
-        for verb in ("get", "patch") if there else ("create",):
-            if not self._may(verb, "namespaces"):
+        for verb in of_namespace:
+            asked = {"verb": verb, "resource": "namespaces", "name": self._namespace}
+            if not self._may(asked):
                 missing.setdefault("namespaces", []).append(verb)
         spec = {"spec": {"namespace": self._namespace}}
         said = self._ask("post", f"{_AUTHORIZATION}/selfsubjectrulesreviews", spec)
-        # Where authorization is a webhook's, the rules are not all told.
-        if not said["status"].get("incomplete"):
-            rules = said["status"].get("resourceRules") or ()
-            for (group, name), verbs in self._wanted().items():
-                lacking = [verb for verb in verbs if not _granted(rules, group, name, verb)]
-                if lacking:
-                    missing[name] = lacking
+        rules = said["status"].get("resourceRules") or ()
+        for (group, name), verbs in self._wanted().items():
+            # What no rule says may be a webhook's to grant, which tells no rules.
+            resource, _, part = name.partition("/")
+            place = {"group": group, "resource": resource, "namespace": self._namespace}
+            lacking = [
+                verb
+                for verb in verbs
+                if not _granted(rules, group, name, verb)
+                and not self._may({**place, "verb": verb, "subresource": part})
+            ]
+            if lacking:
+                missing[name] = lacking
         if missing:
             listed = "; ".join(f"{', '.join(verbs)} {name}" for name, verbs in missing.items())
             yield (
@@ -119,8 +133,7 @@ class Preflight:
                 f"{self._namespace}: {listed}"
             )
 
-    def _may(self, verb: str, resource: str) -> bool:
-        attributes = {"verb": verb, "resource": resource, "name": self._namespace}
+    def _may(self, attributes: Object) -> bool:
         spec = {"spec": {"resourceAttributes": attributes}}
         said = self._ask("post", f"{_AUTHORIZATION}/selfsubjectaccessreviews", spec)
         return bool(said["status"]["allowed"])

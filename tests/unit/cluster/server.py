@@ -25,7 +25,7 @@ class Server:
     Attributes:
         things: path of a list or an object → it; a list of things, or None: it is forbidden.
         rules: what the account may in the namespace.
-        wide: what it may beyond: verb and resource.
+        wide: what it may beyond these: verb and resource.
         asked: method and path of each request.
     """
 
@@ -38,7 +38,7 @@ class Server:
         """Status and content of an answer."""
         self.asked.append((method, path))
         if path == f"{_REVIEW}rulesreviews":
-            return 201, {"status": {"resourceRules": self.rules, "incomplete": False}}
+            return 201, {"status": {"resourceRules": self.rules, "incomplete": True}}
         if path == f"{_REVIEW}accessreviews":
             asked = body["spec"]["resourceAttributes"]
             return 201, {"status": {"allowed": f"{asked['verb']} {asked['resource']}" in self.wide}}

@@ -21,6 +21,12 @@ DEFAULT = {"storageclass.kubernetes.io/is-default-class": "true"}
 OURS = {"app.kubernetes.io/part-of": "dap"}
 FAST = {"metadata": {"name": "fast", "annotations": DEFAULT}, "provisioner": "csi.example.org"}
 BY_HAND = {"metadata": {"name": "hand"}, "provisioner": "kubernetes.io/no-provisioner"}
+VERBS = ("get", "list", "create", "patch", "delete")
+RESOURCES = (
+    *("configmaps", "deployments", "jobs", "limitranges", "networkpolicies", "pods", "secrets"),
+    *("persistentvolumeclaims", "poddisruptionbudgets", "resourcequotas", "serviceaccounts"),
+    *("services", "statefulsets"),
+)
 ON_NODES = {
     "cluster": {"service": "NodePort"},
     "ports": {"http": 30080, "https": 30443, "ssh": 30222, "postgres": 30432, "workspaces": 30200},
@@ -93,6 +99,26 @@ def test_what_may_not_be_done_is_told_by_verb_and_resource(
         "persistentvolumeclaims": "create, delete, patch",
         "networkpolicies": "create, delete, get, list, patch",
     }
+
+
+def test_who_may_not_look_at_the_namespace_is_told_so(
+    server: Server, tmp_path: Path, platform: Objects
+) -> None:
+    server.wide, server.things[HERE] = set(), None
+    (line,) = looked(server, tmp_path, platform)
+    assert line.endswith(" in namespace dap: get, patch namespaces")
+
+
+def test_what_a_webhook_grants_is_granted(
+    server: Server, tmp_path: Path, platform: Objects
+) -> None:
+    """It tells no rules, and answers each question."""
+    every = {f"{verb} {name}" for verb in VERBS for name in RESOURCES}
+    server.rules, server.wide = [], server.wide | every | {"get pods"}
+    assert looked(server, tmp_path, platform) == []
+    server.wide -= {"patch secrets"}
+    (line,) = looked(server, tmp_path, platform)
+    assert line.endswith(" in namespace dap: patch secrets")
 
 
 @pytest.mark.parametrize(
