@@ -134,7 +134,7 @@ def address(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Itera
         ["docker-registry", "serve", "/etc/own/config.yml"],
         detach=True,
         labels={"dap.test": "images"},
-        ports={"5000/tcp": (gateway, None)},
+        ports={"5000/tcp": (gateway, 0)},
         tmpfs={"/data": "mode=1777"},
         volumes={str(folder): {"bind": "/etc/own", "mode": "ro"}},
     )

@@ -27,7 +27,7 @@ RESOURCES = (
     *("persistentvolumeclaims", "poddisruptionbudgets", "resourcequotas", "serviceaccounts"),
     *("services", "statefulsets"),
 )
-ON_NODES = {
+ON_NODES: dict[str, Any] = {
     "cluster": {"service": "NodePort"},
     "ports": {"http": 30080, "https": 30443, "ssh": 30222, "postgres": 30432, "workspaces": 30200},
 }
@@ -197,7 +197,7 @@ def test_a_class_without_provisioner_needs_volumes_that_somebody_made(
     count = len(made.kind("PersistentVolumeClaim"))
     volume = {"spec": {"storageClassName": "hand"}, "status": {"phase": "Available"}}
     server.things |= {CLASSES: [BY_HAND], "/api/v1/persistentvolumes": [volume] * (count - 1)}
-    given = {"cluster": {"storage_class": "hand"}}
+    given: dict[str, Any] = {"cluster": {"storage_class": "hand"}}
     (line,) = looked(server, tmp_path, **given)
     assert f"{count} are needed, {count - 1} are free" in line
     claims = [{"metadata": {"name": "minio-data"}, "status": {"phase": "Bound"}}]
@@ -206,7 +206,9 @@ def test_a_class_without_provisioner_needs_volumes_that_somebody_made(
 
 
 def test_an_ingress_class_that_is_not_there_is_refused(server: Server, tmp_path: Path) -> None:
-    given = {"cluster": {"ingress_class": "nginx", "ingress_annotations": {"a": "b"}}}
+    given: dict[str, Any] = {
+        "cluster": {"ingress_class": "nginx", "ingress_annotations": {"a": "b"}}
+    }
     server.things["/apis/networking.k8s.io/v1/ingressclasses"] = [{"metadata": {"name": "traefik"}}]
     (line,) = looked(server, tmp_path, **given)
     assert "cluster.ingress_class: is no ingress class of the cluster; allowed: traefik" in line
