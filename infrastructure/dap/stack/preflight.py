@@ -28,6 +28,7 @@ _MADE = ("create", "delete", "get", "list", "patch")
 # Beside the objects of the platform: what a deploy looks at, and the Jobs that it runs.
 _BESIDE = {
     ("batch", "jobs"): ("create", "delete", "get", "list"),
+    ("networking.k8s.io", "ingresses"): ("list",),
     ("", "pods"): ("list",),
     ("", "pods/log"): ("get",),
 }
@@ -144,7 +145,7 @@ class Preflight:
             for each in self._platform
             if each["kind"] != "Namespace"
         }
-        return {**made, **_BESIDE}
+        return {**_BESIDE, **made}
 
     # What is somebody else's.
 

@@ -23,7 +23,16 @@ FAST = {"metadata": {"name": "fast", "annotations": DEFAULT}, "provisioner": "cs
 BY_HAND = {"metadata": {"name": "hand"}, "provisioner": "kubernetes.io/no-provisioner"}
 VERBS = ("get", "list", "create", "patch", "delete")
 RESOURCES = (
-    *("configmaps", "deployments", "jobs", "limitranges", "networkpolicies", "pods", "secrets"),
+    *(
+        "configmaps",
+        "deployments",
+        "ingresses",
+        "jobs",
+        "limitranges",
+        "networkpolicies",
+        "pods",
+        "secrets",
+    ),
     *("persistentvolumeclaims", "poddisruptionbudgets", "resourcequotas", "serviceaccounts"),
     *("services", "statefulsets"),
 )
@@ -98,6 +107,7 @@ def test_what_may_not_be_done_is_told_by_verb_and_resource(
         "serviceaccounts": "create, delete, patch",
         "persistentvolumeclaims": "create, delete, patch",
         "networkpolicies": "create, delete, get, list, patch",
+        "ingresses": "list",
     }
 
 
