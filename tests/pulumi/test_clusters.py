@@ -24,10 +24,10 @@ from dap.stack import clusters
 
 from tests.cluster import image
 from tests.gitlab.forge import catalogue
+from tests.pulumi.platform import Addressed
 from tests.pulumi.standin.serve import served
 from tests.pulumi.standin.store import Memory
 from tests.pulumi.standin.values import Object
-from tests.pulumi.test_platform import Addressed
 from tests.unit.cluster.conftest import BESIDE
 
 # Where a run fails, Pulumi's SDK leaves its event loop open, which is found at any time later.

@@ -113,6 +113,18 @@ def test_what_is_made_is_what_was_asked_for(
             assert live.get("spec") == each.get("spec"), each["metadata"]["name"]
 
 
+def test_an_ingress_is_made_and_goes_with_its_settings(
+    engine: Engine, memory: Addressed, platform: Objects
+) -> None:
+    cluster = {"ingress_class": "nginx", "ingress_annotations": {"a": "b"}}
+    engine.up(on_cluster(ROOT, {"cluster": cluster}).objects)
+    made = thing(memory, "Ingress", "nginx-proxy")
+    assert made["spec"]["rules"][0]["host"] == "admin-python.dap.test"
+    # Content is told the settings.
+    wanted = {"delete Ingress/nginx-proxy", "update ConfigMap/content"}
+    assert said(engine.up(platform)) == wanted
+
+
 def test_pods_ask_the_address_that_the_nameserver_got(
     engine: Engine, memory: Addressed, platform: Objects
 ) -> None:

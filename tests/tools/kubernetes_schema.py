@@ -26,7 +26,7 @@ KINDS = {
     ),
     "apis__apps__v1": ("Deployment", "StatefulSet"),
     "apis__batch__v1": ("Job",),
-    "apis__networking.k8s.io__v1": ("NetworkPolicy",),
+    "apis__networking.k8s.io__v1": ("Ingress", "NetworkPolicy"),
     "apis__policy__v1": ("PodDisruptionBudget",),
     "apis__rbac.authorization.k8s.io__v1": ("Role", "RoleBinding"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dap.cluster import network, space, volumes, workloads
+from dap.cluster import entry, network, space, volumes, workloads
 from dap.cluster.model import Manifest, PodSpec
 from dap.cluster.pods import pod_template
 from dap.cluster.source import Part, Source, read
@@ -56,6 +56,7 @@ def objects(
         *volumes.claims(source),
         *network.policies(source),
         *_all(network.service(source, part) for part in source.parts),
+        *(each for part in source.parts for each in entry.beside(source, part)),
         *_all(workloads.disruption_budget(source, part) for part in source.parts),
         *(each.workload for each in made if not each.part.options.task),
     ]

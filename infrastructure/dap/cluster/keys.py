@@ -33,7 +33,7 @@ SERVICE: Mapping[str, str] = {
     "network_mode": "`none`: no network policy lets anything through",
     "networks": "labels that network policies select by; aliases are the nameserver's",
     "pids_limit": "nothing: the kubelet's `podPidsLimit` does it, for all pods alike",
-    "ports": "the entry's Service, of the type `cluster.service`",
+    "ports": "the entry's Service, of the type `cluster.service`; an Ingress with `ingress_class`",
     "privileged": "`securityContext.privileged`",
     "profiles": "`task`: a Job that each deploy runs",
     "pull_policy": "`imagePullPolicy`",

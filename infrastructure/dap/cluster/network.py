@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from dap.cluster import entry
 from dap.cluster.model import Labels, Manifest
 from dap.cluster.source import Part, Source
 
@@ -30,7 +31,7 @@ def service(source: Source, part: Part) -> Manifest | None:
     The entry's publishes its ports as the settings say. A part of which no port is known has a
     headless one: its name leads to the pod itself.
     """
-    published = [int(each["published"]) for each in part.keys.get("ports") or ()]
+    published = entry.published(part)
     if published:
         return _published(source, part, published)
     if part.options.task or not part.networks:
@@ -44,7 +45,7 @@ def service(source: Source, part: Part) -> Manifest | None:
 
 
 def _published(source: Source, part: Part, ports: Iterable[int]) -> Manifest:
-    kind = source.cluster.service
+    kind = entry.service_type(source)
     listed = [_port(port, "TCP") for port in ports]
     if kind == "NodePort":
         for each in listed:
@@ -120,7 +121,7 @@ def _of_networks(source: Source) -> Iterable[Manifest]:
 
 def _of_entry(source: Source) -> Iterable[Manifest]:
     for part in source.parts:
-        published = [int(each["published"]) for each in part.keys.get("ports") or ()]
+        published = entry.published(part)
         if published:
             rule = {"ports": [{"port": port, "protocol": "TCP"} for port in published]}
             yield _policy(source, f"{part.name}.in", source.selector(part), ingress=[rule])

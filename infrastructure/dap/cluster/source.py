@@ -204,13 +204,13 @@ class Source:
 
     def image(self, reference: str) -> str:
         """Return where nodes find an image; those that the platform builds are in its registry."""
-        address = self.cluster.registry.address
-        return f"{address}/{reference}" if address and reference.startswith("dap/") else reference
+        return self.cluster.registry.reference(reference)
 
 
 _VERSIONS = {
     "ConfigMap": "v1",
     "Deployment": "apps/v1",
+    "Ingress": "networking.k8s.io/v1",
     "Job": "batch/v1",
     "LimitRange": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",

@@ -73,9 +73,7 @@ def write_inventory(
             "dap_audit": audit,
         }
         hosts[host.host.name] = variables
-    inventory = folder / "inventory.json"
-    _write(inventory, {"platform": {"hosts": hosts}})
-    return inventory
+    return written(folder, "inventory", hosts)
 
 
 def write_gone_inventory(
@@ -109,7 +107,41 @@ def write_gone_inventory(
         }
         for each in gone
     }
-    inventory = folder / "gone.json"
+    return written(folder, "gone", hosts)
+
+
+def images_variables(
+    root: Path, plan: Plan, place: Path, targets: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """Return what the role `images` is told where it builds here and nothing is pulled or shipped.
+
+    Args:
+        root: the project's folder.
+        plan: what runs where.
+        place: the tree on this machine.
+        targets: bake target → references of its image.
+    """
+    return {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": interpreter(),
+        "dap_project": plan.settings.name,
+        "dap_directory": str(place),
+        "dap_targets": dict(targets),
+        "dap_upstream": [],
+        "dap_shipped": [],
+        "dap_told": str(told_file(place.parent)),
+        "dap_base": plan.settings.images.base,
+        **_packages(root, plan),
+        "dap_published": {},
+        "dap_locked": {},
+        "dap_registry": "",
+        "dap_registry_login": {},
+    }
+
+
+def written(folder: Path, name: str, hosts: Mapping[str, Any]) -> Path:
+    """Write an inventory, host → its variables, for its owner alone; return its path."""
+    inventory = folder / f"{name}.json"
     _write(inventory, {"platform": {"hosts": hosts}})
     return inventory
 
@@ -140,9 +172,7 @@ def host_variables(
         **_registry(plan, host, secrets),
         "dap_baseline": baseline(plan, host, of_tree["dap_ports"]),
         "dap_certificate": secrets.get("tls/ca-certificate", ""),
-        "dap_packages": plan.settings.packages.model_dump(mode="json", exclude={"extra_ca"}),
-        "dap_extra_ca": _extra_ca(root, plan.settings.packages.extra_ca),
-        "dap_revision": revision(root),
+        **_packages(root, plan),
         "dap_owner": owner,
     }
 
@@ -310,6 +340,16 @@ def _registry(plan: Plan, host: HostPlan, secrets: Mapping[str, str]) -> dict[st
             for image in environments.values()
             if image.locked
         },
+    }
+
+
+def _packages(root: Path, plan: Plan) -> dict[str, Any]:
+    """Return where what images are built of comes from, and which commit they are of."""
+    packages = plan.settings.packages
+    return {
+        "dap_packages": packages.model_dump(mode="json", exclude={"extra_ca"}),
+        "dap_extra_ca": _extra_ca(root, packages.extra_ca),
+        "dap_revision": revision(root),
     }
 
 

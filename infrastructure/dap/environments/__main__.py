@@ -18,11 +18,12 @@ import yaml
 from dap.environments.content import base_content, contents, parent_of, read_folders
 from dap.environments.decide import Step, decide, new_lock, wanted
 from dap.environments.lock import Locked
-from dap.environments.registry import Registry
+from dap.environments.registry import of_job
 from dap.environments.repository import Repository, cloned
 from dap.environments.store import Store, say
 from dap.errors import DapError, InputError
 from dap.files import digest_of_files
+from dap.registry import Registry
 
 _OCI = "org.opencontainers.image"
 
@@ -60,7 +61,7 @@ def run(root: Path) -> None:
         DapError: an environment can't be built, fails its tests, can't be pushed or locked.
     """
     data = json.loads(Path(os.environ["DAP_IMAGES"]).read_text(encoding="utf-8"))
-    registry = Registry(data.get("registry") or os.environ["CI_REGISTRY"])
+    registry = of_job(data.get("registry") or os.environ["CI_REGISTRY"])
     deployed = read_deployed(data, registry)
     folders = read_folders(root)
     digests = {name: digest_of_files(folder.context) for name, folder in folders.items()}

@@ -6,6 +6,7 @@ from dap.plan.images import Image, Images
 from dap.plan.model import ClusterPlace, HostPlan, HostView, Plan, Route, Service, Stream
 from dap.plan.secrets import (
     DIGEST_KEY,
+    PUSH_PASSWORD,
     REGISTRY_PASSWORD,
     STATE_PASSPHRASE,
     engine_secrets,
@@ -15,6 +16,7 @@ from dap.plan.secrets import (
 
 __all__ = [
     "DIGEST_KEY",
+    "PUSH_PASSWORD",
     "REGISTRY_PASSWORD",
     "STATE_PASSPHRASE",
     "ClusterPlace",

@@ -10,6 +10,8 @@ DIGEST_KEY = "dap/digest-key"
 """Keys the digests of secrets that stand in labels."""
 REGISTRY_PASSWORD = "cluster/registry-password"  # noqa: S105  the name of one
 """What a cluster's nodes pull images with."""
+PUSH_PASSWORD = "cluster/registry-push-password"  # noqa: S105  the name of one
+"""What images are pushed with to the registry of a cluster."""
 STATE_PASSPHRASE = "cluster/state-passphrase"  # noqa: S105  the name of one
 """What the secrets in the state of a cluster's stack are encrypted with."""
 
@@ -21,7 +23,7 @@ def kubeconfig(cluster: str) -> str:
 
 def engine_secrets(settings: Settings) -> frozenset[str]:
     """Return the names of those that no service is told, content neither."""
-    own = (REGISTRY_PASSWORD, STATE_PASSPHRASE)
+    own = (REGISTRY_PASSWORD, PUSH_PASSWORD, STATE_PASSPHRASE)
     return frozenset([*own, *(kubeconfig(each.name) for each in settings.clusters)])
 
 
@@ -42,6 +44,8 @@ def secret_specs(plan: Plan) -> dict[str, SecretKind]:
         specs[STATE_PASSPHRASE] = "token"
     if settings.cluster is not None and settings.cluster.registry.user:
         specs[REGISTRY_PASSWORD] = "user"
+    if settings.cluster is not None and settings.cluster.registry.push_user:
+        specs[PUSH_PASSWORD] = "user"
     if settings.mail.user:
         specs["mail/password"] = "user"
     for host in (*plan.hosts, *plan.clusters):

@@ -13,7 +13,7 @@ from dap.plan import HostPlan, Plan, Route, Service, Stream, base_context, folde
 from dap.plan.model import hostname, url
 from dap.render.client import Client, Clients, Identity, identities
 from dap.render.compose import compose_file
-from dap.render.data import as_json, plan_data
+from dap.render.data import as_json, as_one_line, plan_data
 from dap.render.images import bake_data
 from dap.render.tree import File, Tree
 from dap.render.values import CA_CERTIFICATE, Secrets, Values
@@ -87,9 +87,9 @@ class Renderer:
             *(file for folder in host.folders for file in self._config(host, folder)),
             *(file for folder in host.folders for file in self._secrets(host, folder)),
         ]
-        data = as_json(plan_data(self.plan, host))
-        files += _content(self.plan.catalogue, host, data)
-        files.append(File("plan.json", data))
+        data = plan_data(self.plan, host)
+        files += _content(self.plan.catalogue, host, as_one_line(data))
+        files.append(File("plan.json", as_json(data)))
         if builds:
             files.append(File("docker-bake.json", as_json(bake_data(host))))
         files.append(File("compose.yml", compose_file(self.plan, host, files, self.values)))

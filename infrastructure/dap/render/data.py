@@ -48,6 +48,11 @@ def as_json(data: Mapping[str, Any]) -> bytes:
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
 
 
+def as_one_line(data: Mapping[str, Any]) -> bytes:
+    """Return JSON for programs alone: a cluster takes no file that has more than 1 MiB."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def _lines(value: Any) -> str:
     if isinstance(value, dict) and value:
         entries = [f"    {_json(key)}: {_json(entry)}" for key, entry in value.items()]

@@ -4,6 +4,7 @@ from dap.settings.checks import EVERYWHERE
 from dap.settings.load import load
 from dap.settings.models import (
     Cluster,
+    ClusterRegistry,
     ComputeCluster,
     Host,
     JobLimits,
@@ -22,6 +23,7 @@ from dap.settings.types import Gpus, duration_seconds, jump_parts, memory_bytes
 __all__ = [
     "EVERYWHERE",
     "Cluster",
+    "ClusterRegistry",
     "ComputeCluster",
     "Gpus",
     "Host",

@@ -16,6 +16,7 @@ NODE_PORTS = range(30000, 32768)
 """What a cluster gives to Services of the type NodePort, unless it is set up otherwise."""
 _LONGEST = 63  # characters of a DNS label, as a namespace's name is one
 _PUBLISHED = ("http", "https", "ssh", "postgres", "workspaces")
+_OF_INGRESS = ("http", "https")
 # What describes machines, of which a cluster has its own; `*` stands for any entry of a list.
 _OF_HOSTS: dict[Path, str] = {
     ("hosts",): "the cluster has nodes of its own; `cluster` describes it",
@@ -71,9 +72,12 @@ def cluster_problems(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
         what = f"makes the namespace of jobs {len(namespace)} characters long"
         yield source.problem(place, what, f"{_LONGEST - len(OWN_JOBS) - 1} characters at most")
     registry = cluster.get("registry")
-    if isinstance(registry, dict) and registry.get("user") and not registry.get("address"):
-        path = ("cluster", "registry", "user")
-        yield source.problem(path, "has no effect without an address", "address: HOST, too")
+    if isinstance(registry, dict) and not registry.get("address"):
+        for key in ("user", "push_user", "ca"):
+            if registry.get(key):
+                what = "has no effect without an address"
+                yield source.problem(("cluster", "registry", key), what, "address: HOST, too")
+    yield from _ingress(source, cluster)
     if cluster.get("service") == "NodePort":
         yield from _node_ports(source, data)
     for here, workspace in _entries(data, "workspaces"):
@@ -202,10 +206,24 @@ def _names(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
+def _ingress(source: Source, cluster: dict[str, Any]) -> Iterator[Problem]:
+    given, annotations = cluster.get("ingress_class"), cluster.get("ingress_annotations")
+    path = ("cluster", "ingress_annotations")
+    if annotations and not given:
+        yield source.problem(path, "have no effect without a class", "ingress_class: NAME, too")
+    if given and not annotations:
+        what = "needs cluster.ingress_annotations, by which its controller passes TLS on unopened"
+        allowed = "what doc/kubernetes.md lists for some controllers"
+        yield source.problem(("cluster", "ingress_class"), what, allowed, given)
+
+
 def _node_ports(source: Source, data: dict[str, Any]) -> Iterator[Problem]:
     published = data.get("ports")
     ports = published if isinstance(published, dict) else {}
-    listed: list[tuple[Path, object]] = [(("ports", key), ports.get(key)) for key in _PUBLISHED]
+    # An Ingress's are its controller's.
+    led = _OF_INGRESS if source.data["cluster"].get("ingress_class") else ()
+    keys = [key for key in _PUBLISHED if key not in led]
+    listed: list[tuple[Path, object]] = [(("ports", key), ports.get(key)) for key in keys]
     listed += [((*here, "ssh_port"), each.get("ssh_port")) for here, each in _entries(data)]
     allowed = f"{NODE_PORTS.start} to {NODE_PORTS.stop - 1}, or `cluster.service: LoadBalancer`"
     for path, port in listed:

@@ -59,6 +59,10 @@ class FileChecks:
         for index, name in enumerate(names):
             self._certificates(("packages", "extra_ca", index), name)
 
+    def registry_ca(self, name: str) -> None:
+        """Check the file of `cluster.registry.ca`."""
+        self._certificates(("cluster", "registry", "ca"), name)
+
     def ssh_keys(self, hosts: list[Any]) -> None:
         """Check the private keys that `hosts` name, which may be wrong otherwise."""
         for index, host in enumerate(hosts):

@@ -82,6 +82,8 @@ def _files(
     if ("tls",) not in wrong and ("domain",) not in wrong and tls["certificate"]:
         files.tls(tls["certificate"], tls["key"], data["domain"], extra_ca)
     files.extra_ca(extra_ca)
+    if data["cluster"] and ("cluster",) not in wrong and data["cluster"]["registry"]["ca"]:
+        files.registry_ca(data["cluster"]["registry"]["ca"])
     files.ssh_keys(data["hosts"] if isinstance(data["hosts"], list) else [])
     return files.problems
 

@@ -340,13 +340,23 @@ class Quota(Section):
 class ClusterRegistry(Section):
     """The registry that nodes pull the platform's images from.
 
-    With a user, its password is the secret cluster/registry-password.
+    With a user, its password is the secret cluster/registry-password, and that of a `push_user` is
+    cluster/registry-push-password.
     """
 
     address: RegistryAddress = ""
     """Host, port and path before the names of images."""
     user: Line = ""
-    """Account to log in as; empty: without."""
+    """Account that nodes log in as; empty: without."""
+    push_user: Line = ""
+    """Account that pushes from here; empty: `user`, or as Docker is logged in here."""
+    ca: Line = ""
+    """PEM file of the CA that its certificate is from. Empty: one that every system knows."""
+
+    def reference(self, local: str) -> str:
+        """Return where nodes find an image; those that the platform builds are in its registry."""
+        ours = self.address and local.startswith("dap/")
+        return f"{self.address}/{local}" if ours else local
 
 
 class JobLimits(Section):
@@ -367,8 +377,13 @@ class Cluster(Model):
     """The kubeconfig file. Empty: where kubectl finds it."""
     namespace: Label | None = None
     """Namespace of everything that is made. Left out: the platform's name."""
-    service: Literal["LoadBalancer", "NodePort"] = "LoadBalancer"
-    """How the cluster publishes the proxy's ports; NodePort: on every node, `ports` from 30000."""
+    service: Literal["LoadBalancer", "NodePort", "ClusterIP"] = "LoadBalancer"
+    """How the cluster publishes the proxy's ports; NodePort: on every node, `ports` from 30000;
+    ClusterIP: not at all, something of yours leads there."""
+    ingress_class: ClusterName | None = None
+    """Class of an Ingress that leads all pages to the proxy. Left out: none."""
+    ingress_annotations: Annotated[dict[str, str], EmptyIfNone] = Field(default_factory=dict)
+    """What has its controller pass TLS on unopened, as doc/kubernetes.md says."""
     storage_class: ClusterName | None = None
     """Class of all volumes. Left out: the cluster's default."""
     size: Size = "10g"

@@ -2,6 +2,8 @@
 
 from dap.stack.deploy import Deployed, deploy, destroy
 from dap.stack.engine import Change, Engine, Result
+from dap.stack.images import have as have_images
+from dap.stack.images import needed as needed_images
 from dap.stack.plan import objects_of, plan
 from dap.stack.status import status
 
@@ -12,6 +14,8 @@ __all__ = [
     "Result",
     "deploy",
     "destroy",
+    "have_images",
+    "needed_images",
     "objects_of",
     "plan",
     "status",

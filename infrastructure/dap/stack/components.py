@@ -18,6 +18,7 @@ _AT_ONCE = {**_MANAGED, "pulumi.com/skipAwait": "true"}
 _CLASSES: dict[str, Callable[[], Callable[..., pulumi.CustomResource]]] = {
     "ConfigMap": lambda: kubernetes.core.v1.ConfigMap,
     "Deployment": lambda: kubernetes.apps.v1.Deployment,
+    "Ingress": lambda: kubernetes.networking.v1.Ingress,
     "LimitRange": lambda: kubernetes.core.v1.LimitRange,
     "Namespace": lambda: kubernetes.core.v1.Namespace,
     "NetworkPolicy": lambda: kubernetes.networking.v1.NetworkPolicy,

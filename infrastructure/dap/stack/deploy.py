@@ -15,6 +15,7 @@ from dap.plan import STATE_PASSPHRASE, secret_specs
 from dap.secrets.kinds import CONTENT
 from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Change, Engine
+from dap.stack.images import push
 from dap.stack.live import Live, connected
 from dap.stack.place import Place, of_platform
 from dap.stack.plan import objects_of, plan
@@ -25,14 +26,14 @@ KEPT = "kept.json"
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a deploy did: to objects, and how many things content made or changed."""
+    """What a deploy did: to images and objects, and how many things content made or changed."""
 
     changes: tuple[Change, ...]
     content: int
 
 
 def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
-    """Bring the cluster to what the settings say: objects, then content, then all is ready.
+    """Bring the cluster to what the settings say: images, objects, content; then all is ready.
 
     New secrets are saved before the cluster learns them, and not before it was asked whether it
     takes the objects.
@@ -41,16 +42,19 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
         DapError: something is refused, failed, or does not become ready.
     """
     place = of_platform(prepared.plan.settings, prepared.root)
-    with hold(prepared.root / ".dap" / "lock", tell):
+    with hold(prepared.root / ".dap" / "lock", tell) as lock:
+        with connected(place) as live:
+            live.refuse(prepared.plan.settings, objects_of(prepared))
         if prepared.new_secrets:
             plan(prepared, lambda _: None)
             prepared.vault.save()
+        pushed = push(prepared, tell, lock)
         done, complete = _bring(prepared, place, tell)
         if complete is not None:
             tell("the vault has new secrets, which services gave; bringing them")
             again, _ = _bring(complete, place, tell)
             done = Deployed((*done.changes, *again.changes), done.content + again.content)
-    return done
+    return Deployed((*pushed, *done.changes), done.content)
 
 
 def _bring(

@@ -19,7 +19,10 @@ from urllib3.exceptions import HTTPError
 from dap.cluster import Manifest, Objects
 from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.errors import DapError
+from dap.settings import Settings
+from dap.stack import pulls
 from dap.stack.place import Place
+from dap.stack.preflight import asking, refuse
 
 Object = dict[str, Any]
 _WORKLOADS = ("Deployment", "StatefulSet")
@@ -35,9 +38,10 @@ SWEPT = (
     *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
     *(("apps/v1", kind) for kind in _WORKLOADS),
     ("batch/v1", "Job"),
-    *(("rbac.authorization.k8s.io/v1", kind) for kind in ("Role", "RoleBinding")),
+    ("networking.k8s.io/v1", "Ingress"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
+    *(("rbac.authorization.k8s.io/v1", kind) for kind in ("Role", "RoleBinding")),
 )
 """Kinds of which nothing may be there with the platform's label that is not planned."""
 
@@ -48,8 +52,17 @@ class Live:
     def __init__(self, place: Place, api: Any, dynamic: Any) -> None:
         self._namespace = place.namespace
         self._label = f"{PLATFORM_LABEL}={place.platform}"
+        self._registry = place.registry
         self._api = api
         self._dynamic = dynamic
+
+    def refuse(self, settings: Settings, objects: Objects) -> None:
+        """Look whether the cluster takes the objects of a platform.
+
+        Raises:
+            InputError: it does not; tells all reasons.
+        """
+        refuse(asking(self._dynamic), settings, objects)
 
     def await_started(self, objects: Objects, tell: Callable[[str], None]) -> None:
         """Wait until each pod runs; it may wait for content that a task makes to be ready.
@@ -91,10 +104,10 @@ class Live:
                 if "Failed" in ended:
                     raise DapError(f"task {name} failed:\n{said.strip()}", "mend it, deploy again")
                 return said
-            stuck = [why for pod in pods for why in _waiting(pod, _STUCK)]
+            stuck = [why for pod in pods for why in _waiting(pod) if self._stuck(why)]
             if stuck or time.monotonic() > end:
                 why = "; ".join(stuck) or f"not within {_TASK_S:.0f} s"
-                raise DapError(f"task {name} did not end: {why}", "mend it, deploy again")
+                raise DapError(f"task {name} did not end: {why}", self._hint(why))
             time.sleep(_INTERVAL_S)
 
     def read(self, task: Manifest, volume: str, name: str) -> str:
@@ -139,10 +152,10 @@ class Live:
             for pod in pods:
                 if pod.get("status", {}).get("phase") == "Running":
                     return str(pod["metadata"]["name"])
-            stuck = [why for pod in pods for why in _waiting(pod, _STUCK)]
+            stuck = [why for pod in pods for why in _waiting(pod) if self._stuck(why)]
             if stuck or time.monotonic() > end:
                 why = "; ".join(stuck) or _reasons(pods) or f"not within {_READ_S:.0f} s"
-                raise DapError(f"the pod of {job} does not start: {why}", "mend it, deploy again")
+                raise DapError(f"the pod of {job} does not start: {why}", self._hint(why))
             time.sleep(_INTERVAL_S)
 
     def _output(self, pod: str, command: list[str]) -> str:
@@ -282,6 +295,13 @@ class Live:
                 found[name] = why
         return found
 
+    def _stuck(self, why: str) -> bool:
+        """Whether what a container waits for does not come by itself."""
+        return any(each in why for each in _STUCK) or bool(pulls.remedy(self._registry, why))
+
+    def _hint(self, why: str) -> str:
+        return pulls.remedy(self._registry, why) or "mend it, deploy again"
+
     def _await(
         self, what: str, lacking: Callable[[], Mapping[str, str]], tell: Callable[[str], None]
     ) -> None:
@@ -292,10 +312,10 @@ class Live:
                 tell(f"{len(found)} services have to {what} yet")
             for name in (before or {}).keys() - found.keys():
                 tell(f"{name}: done")
-            stuck = any(reason in why for why in found.values() for reason in _STUCK)
+            stuck = any(self._stuck(why) for why in found.values())
             if stuck or time.monotonic() > end:
                 reasons = "\n".join(f"{name}: {why}" for name, why in sorted(found.items()))
-                raise DapError(f"services did not {what}:\n{reasons}", "mend them, deploy again")
+                raise DapError(f"services did not {what}:\n{reasons}", self._hint(reasons))
             before = found
             time.sleep(_INTERVAL_S)
 
@@ -361,10 +381,9 @@ def _reasons(pods: Iterable[Object]) -> str:
     return "; ".join(dict.fromkeys(why for pod in pods for why in _waiting(pod)))
 
 
-def _waiting(pod: Object, reasons: Iterable[str] = ()) -> Iterator[str]:
+def _waiting(pod: Object) -> Iterator[str]:
     """Yield why a pod's containers wait, or why it has no node."""
     status = pod.get("status", {})
-    wanted = tuple(reasons)
     containers = [
         *(status.get("initContainerStatuses") or ()),
         *(status.get("containerStatuses") or ()),
@@ -372,8 +391,8 @@ def _waiting(pod: Object, reasons: Iterable[str] = ()) -> Iterator[str]:
     for each in containers:
         waiting = each.get("state", {}).get("waiting") or {}
         reason = waiting.get("reason", "")
-        if reason and (not wanted or reason in wanted):
+        if reason:
             yield f"{each['name']}: {reason} {waiting.get('message', '')}".strip()
     for each in status.get("conditions") or ():
-        if each["type"] == "PodScheduled" and each["status"] == "False" and not wanted:
+        if each["type"] == "PodScheduled" and each["status"] == "False":
             yield f"no node: {each.get('message', '')}"

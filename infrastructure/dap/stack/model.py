@@ -34,7 +34,7 @@ class VolumesArgs(Args):
 
 
 class ApplicationArgs(Args):
-    """A service: what it reads, the name it goes by, and what runs it."""
+    """A service: what it reads, the names it goes by, and what runs it."""
 
     name: str = Field(min_length=1)
     files: tuple[Object, ...] = ()
@@ -99,7 +99,7 @@ def _application(name: str, own: list[Object]) -> ApplicationArgs:
     return ApplicationArgs(
         name=name,
         files=_of(own, "Secret", "ConfigMap"),
-        services=_of(own, "Service"),
+        services=_of(own, "Service", "Ingress"),
         workload=workload,
         budgets=_of(own, "PodDisruptionBudget"),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dap.engine import Prepared
 from dap.plan import HostView, kubeconfig
 from dap.secrets.kubeconfig import contexts
-from dap.settings import Settings, choice, refusal
+from dap.settings import ClusterRegistry, Settings, choice, refusal
 from dap.stack.kubeconfig import find
 
 
@@ -19,7 +19,8 @@ from dap.stack.kubeconfig import find
 class Place:
     """A stack's name, the platform's, and where its objects are.
 
-    `files` are the kubeconfig. `context` is empty where the state alone knows it.
+    `files` are the kubeconfig. `context` is empty where the state alone knows it. Nodes pull the
+    platform's images from `registry`.
     """
 
     stack: str
@@ -27,6 +28,7 @@ class Place:
     namespace: str
     context: str
     files: tuple[Path, ...]
+    registry: ClusterRegistry = field(default_factory=ClusterRegistry)
 
 
 def of_platform(settings: Settings, root: Path) -> Place:
@@ -35,8 +37,15 @@ def of_platform(settings: Settings, root: Path) -> Place:
     Raises:
         SettingsError: the kubeconfig does not fit.
     """
-    context = settings.cluster.context if settings.cluster else ""
-    return Place(settings.name, settings.name, settings.namespace, context, find(settings, root))
+    return placed(settings, find(settings, root))
+
+
+def placed(settings: Settings, files: tuple[Path, ...]) -> Place:
+    """Return the place of a platform whose target is kubernetes, with this kubeconfig."""
+    if settings.cluster is None:
+        raise ValueError("the platform's target is no cluster")
+    name, cluster = settings.name, settings.cluster
+    return Place(name, name, settings.namespace, cluster.context, files, cluster.registry)
 
 
 def stack_of(platform: str, cluster: str) -> str:

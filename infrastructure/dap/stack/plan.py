@@ -11,6 +11,9 @@ from dap.engine import Prepared
 from dap.plan import STATE_PASSPHRASE
 from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Engine, Result
+from dap.stack.images import lacking, pushes
+from dap.stack.live import connected
+from dap.stack.place import of_platform
 
 
 def objects_of(prepared: Prepared, nameserver: str = NO_ADDRESS) -> Objects:
@@ -35,10 +38,16 @@ def plan(prepared: Prepared, tell: Callable[[str], None]) -> Result:
         DapError: something is refused, or the engine failed.
     """
     made = objects_of(prepared)
+    settings = prepared.plan.settings
+    with connected(of_platform(settings, prepared.root)) as live:
+        live.refuse(settings, made)
+    images = pushes(lacking(prepared))
+    for each in images:
+        tell(str(each))
 
     def preview(state: Path | None) -> Result:
-        settings = prepared.plan.settings
-        return Engine(prepared.root, settings, prepared.vault, tell, state=state).preview(made)
+        engine = Engine(prepared.root, settings, prepared.vault, tell, state=state)
+        return Result((*images, *engine.preview(made).changes))
 
     if STATE_PASSPHRASE not in prepared.new_secrets:
         return preview(None)

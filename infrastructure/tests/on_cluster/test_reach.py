@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from acceptance import expect_none
 from acceptance.cluster import Cluster
+from dap.cluster.source import SERVICE_LABEL
 
 WAIT_S = 1.0
 AT_ONCE = 32
@@ -19,10 +20,12 @@ def test_only_the_proxy_is_published(host: Cluster) -> None:
     for name, service in host.kinds["v1", "Service"].items():
         spec = service["spec"]
         outside = spec.get("type") in ("NodePort", "LoadBalancer") or spec.get("externalIPs")
-        if outside and name != host.entry:
+        if outside and ("Service", name) not in entrances(host):
             problems.append(f"the Service {name} is published: {spec.get('type')}")
     problems += [
-        f"the Ingress {name} leads in" for name in host.kinds["networking.k8s.io/v1", "Ingress"]
+        f"the Ingress {name} leads in"
+        for name in host.kinds["networking.k8s.io/v1", "Ingress"]
+        if ("Ingress", name) not in entrances(host)
     ]
     for pod in host.everything:
         name, spec = pod["metadata"]["name"], pod["spec"]
@@ -65,7 +68,7 @@ def test_pods_are_out_of_reach_from_here(host: Cluster) -> None:
     places |= {
         (service["spec"]["clusterIP"], port["port"], f"the Service {name}")
         for name, service in host.kinds["v1", "Service"].items()
-        if name != host.entry and service["spec"]["clusterIP"] != "None"
+        if ("Service", name) not in entrances(host) and service["spec"]["clusterIP"] != "None"
         for port in service["spec"]["ports"]
         if port["protocol"] == "TCP"
     }
@@ -75,6 +78,15 @@ def test_pods_are_out_of_reach_from_here(host: Cluster) -> None:
             f"{place[2]} is open at {place[0]}:{place[1]}" for place, so in found if so
         )
     expect_none(is_open, "does the cluster's network enforce NetworkPolicies? make deploy")
+
+
+def entrances(host: Cluster) -> set[tuple[str, str]]:
+    """Kinds and names of what leads to the proxy by the settings."""
+    return {
+        (each["kind"], each["metadata"]["name"])
+        for each in host.planned.platform
+        if each["metadata"]["labels"].get(SERVICE_LABEL) == host.entry
+    }
 
 
 def answers(address: str, port: int) -> bool:

@@ -15,7 +15,7 @@ from dap.plan import secret_specs
 from dap.render import render
 from dap.settings import SettingsError
 
-from tests.unit.cluster.conftest import Api, Made, on_cluster
+from tests.unit.cluster.conftest import AnyVault, Api, Made, on_cluster
 from tests.unit.conftest import Project, Vault
 
 HEAD = "x-dap: {title: Extra, description: More, roles: [service]}\n"
@@ -288,6 +288,21 @@ def test_a_file_that_is_too_large_is_refused(project: Project) -> None:
         "volumes: config/extra/large: has 1048577 bytes, and a file in a cluster has 1048576 "
         "at most"
     )
+
+
+def test_secrets_that_are_too_large_are_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = HEAD.replace("roles", "secrets: {key: password, other: password}, roles")
+    value = AnyVault.get
+    large = {"extra/key": "x" * 2**20, "extra/other": "y"}
+    monkeypatch.setattr(AnyVault, "get", lambda own, name: large.get(name) or value(own, name))
+    with pytest.raises(InputError) as caught:
+        one(project, "secrets: [key, other]", head=head)
+    # Content is told all secrets, so it has too many, too.
+    own, content = sorted(caught.value.message.splitlines(), key=len)
+    assert own.endswith("services.extra.secrets: have 1048577 bytes together; allowed: 1048576")
+    assert "services.content.secrets: have 1049" in content
 
 
 def test_secrets_are_files_of_the_group(project: Project) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from dap.cluster.files import MOST_BYTES
 
 from tests.paths import ROOT
 from tests.unit.cluster.conftest import NAMESERVER, Api, Made, on_cluster
@@ -56,6 +57,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "registry": {"address": "registry.example.org/dap", "user": "puller"},
         },
     },
+}
+INGRESS = {
+    "ingress_class": "nginx",
+    "ingress_annotations": {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"},
+}
+SETTINGS["ingress and ports of nodes"] = {
+    "ports": {"ssh": 30022, "postgres": 30432, "workspaces": 30200},
+    "cluster": {"service": "NodePort", **INGRESS},
 }
 
 
@@ -268,7 +277,7 @@ def test_every_service_that_stays_up_tells_whether_it_is_ready(made: Made) -> No
 
 def test_every_name_that_others_use_has_a_service(made: Made) -> None:
     tasks = {each["metadata"]["name"] for each in made.objects.tasks}
-    services = made.kind("Service")
+    services = _inside(made)
     assert set(services) == set(made.pods()) - tasks
     for name, service in services.items():
         selector = service["spec"]["selector"]
@@ -278,6 +287,12 @@ def test_every_name_that_others_use_has_a_service(made: Made) -> None:
             if selector.items() <= template["metadata"]["labels"].items()
         ]
         assert chosen == [name]
+
+
+def _inside(made: Made) -> dict[str, dict[str, Any]]:
+    """The Services by which pods know each other."""
+    services = made.kind("Service")
+    return {name: each for name, each in services.items() if name != "nginx-proxy-streams"}
 
 
 def test_a_services_ports_are_those_of_its_routes_and_streams(default: Made) -> None:
@@ -295,9 +310,45 @@ def test_only_the_entry_is_reached_from_outside(made: Made) -> None:
     kinds = {
         name: each["spec"].get("type", "headless") for name, each in made.kind("Service").items()
     }
-    assert {name for name, kind in kinds.items() if kind in ("LoadBalancer", "NodePort")} == {
-        "nginx-proxy"
-    }
+    outside = {name for name, kind in kinds.items() if kind in ("LoadBalancer", "NodePort")}
+    assert outside == ({"nginx-proxy-streams"} if made.kind("Ingress") else {"nginx-proxy"})
+
+
+def test_an_ingress_leads_all_pages_to_the_proxy_which_ends_tls(default: Made) -> None:
+    made = on_cluster(ROOT, {"cluster": INGRESS})
+    (ingress,) = made.kind("Ingress").values()
+    assert ingress["metadata"]["annotations"] == INGRESS["ingress_annotations"]
+    spec = ingress["spec"]
+    assert spec["ingressClassName"] == "nginx"
+    assert "tls" not in spec
+    hosts = [rule["host"] for rule in spec["rules"]]
+    assert {"dap.test", "mlflow.dap.test", "git.dap.test", "admin-python.dap.test"} <= set(hosts)
+    assert "postgres.dap.test" not in hosts, "a stream is no page"
+    backends = [path["backend"] for rule in spec["rules"] for path in rule["http"]["paths"]]
+    wanted = {"service": {"name": "nginx-proxy", "port": {"number": 443}}}
+    assert backends == [wanted] * len(hosts)
+    # What is no page is reached at the proxy's own Service, as without an Ingress.
+    assert made.kind("Service") == default.kind("Service")
+    assert default.kind("Ingress") == {}
+
+
+def test_streams_have_ports_of_nodes_where_pages_have_an_ingress() -> None:
+    services = on_cluster(ROOT, SETTINGS["ingress and ports of nodes"]).kind("Service")
+    inside, outside = (services[name]["spec"] for name in ("nginx-proxy", "nginx-proxy-streams"))
+    assert inside["type"] == "ClusterIP"
+    assert {each["port"] for each in inside["ports"]} == {80, 443, 30022, 30432, 30200}
+    assert not any("nodePort" in each for each in inside["ports"])
+    assert outside["type"] == "NodePort"
+    assert {each["nodePort"] for each in outside["ports"]} == {30022, 30432, 30200}
+    assert outside["selector"] == inside["selector"]
+
+
+def test_something_of_the_operator_may_lead_to_the_proxy() -> None:
+    made = on_cluster(ROOT, {"cluster": {"service": "ClusterIP"}})
+    entry = made.kind("Service")["nginx-proxy"]["spec"]
+    assert entry["type"] == "ClusterIP"
+    assert {each["port"] for each in entry["ports"]} == {80, 443, 2222, 5432, 2200}
+    assert made.kind("Ingress") == {}
 
 
 def test_ports_of_nodes_are_the_published_ones() -> None:
@@ -397,7 +448,7 @@ def test_who_reaches_whom_is_what_the_networks_say(made: Made) -> None:
         name: {key for key in pod.labels if key.startswith("dap.network/")}
         for name, pod in pods.items()
     }
-    services = made.kind("Service")
+    services = _inside(made)
     for target, service in services.items():
         for source in pods:
             for port in service["spec"].get("ports", ()):
@@ -479,3 +530,36 @@ def test_a_workspace_is_on_the_nodes_that_it_asks_for() -> None:
     ]
     for other in (one.spec("two"), two.spec("one"), one.spec("mlflow")):
         assert {"nodeSelector", "tolerations"}.isdisjoint(other)
+
+
+def test_a_thousand_workspaces_fit_into_what_an_object_holds() -> None:
+    """All grows with their number alone, so two sizes tell the one of a thousand."""
+    few, more = (_largest(count) for count in (50, 100))
+    for name, size in more.items():
+        each = (size - few[name]) / 50
+        assert size + 900 * each < MOST_BYTES, name
+    assert max(more.values()) > 90_000, "something grows"
+
+
+def _largest(count: int) -> dict[str, int]:
+    """The largest file of each ConfigMap, and each Secret, of a platform with so many people."""
+    people = [f"person{number:03}" for number in range(count)]
+    made = on_cluster(
+        ROOT,
+        {
+            "users": [{"name": name, "email": f"{name}@example.org"} for name in people],
+            "workspaces": [
+                {"name": f"{name}-python", "owner": name, "environment": "python"}
+                for name in people
+            ],
+        },
+    )
+    found = {
+        name: max(len(text.encode()) for text in {**each.get("data", {}), "none": ""}.values())
+        for name, each in made.kind("ConfigMap").items()
+        if "." not in name
+    }
+    for name, each in made.kind("Secret").items():
+        data = each["data"].values()
+        found[f"secret {name}"] = sum(len(base64.b64decode(value)) for value in data)
+    return {name: size for name, size in found.items() if "person" not in name}

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from dap.environments.__main__ import read_deployed
 from dap.environments.lock import Locked
-from dap.environments.registry import Registry
+from dap.environments.registry import of_job
+from dap.registry import Registry
 
 from tests.certificates import authority, server, write
 
@@ -56,7 +57,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
     (tmp_path / "auth.json").write_text(json.dumps({"auths": {host: {"auth": LOGIN}}}))
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    yield Registry(host)
+    yield of_job(host)
     httpd.shutdown()
     thread.join()
     httpd.server_close()

@@ -547,6 +547,43 @@ CASES = [
         "is no registry",
         "registry.example.org/dap",
     ),
+    (
+        f"{CLUSTER}cluster: {{context: a, registry: {{push_user: me}}}}",
+        4,
+        "cluster.registry.push_user",
+        "has no effect without an address",
+        "address",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, registry: {{address: r, ca: gone.pem}}}}",
+        4,
+        "cluster.registry.ca",
+        "there is no such file",
+        "a file",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, ingress_class: nginx}}",
+        4,
+        "cluster.ingress_class",
+        "passes TLS on unopened",
+        "doc/kubernetes.md",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, ingress_annotations: {{a: b}}}}",
+        4,
+        "cluster.ingress_annotations",
+        "have no effect without a class",
+        "ingress_class",
+    ),
+    (
+        f"{CLUSTER}cluster: {{context: a, service: NodePort, ingress_class: n, "
+        "ingress_annotations: {a: b}}\n"
+        "ports: {ssh: 30022, postgres: 5432, workspaces: 30200}",
+        5,
+        "ports.postgres",
+        "is no port of a NodePort service",
+        "30000 to 32767",
+    ),
     (f"{CLUSTER}cluster: {{context: a, service: None}}", 4, "cluster.service", "none of", "Load"),
     (f"{ON}gitops: {{apply: true}}", 5, "gitops.apply", "a job has no Pulumi", "plan does without"),
     # clusters beside hosts
