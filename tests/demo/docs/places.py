@@ -247,6 +247,9 @@ class Places:
         file = self.project / "platform.yml"
         before = file.read_text()
         settings = merged(yaml.safe_load(before), yaml.safe_load(text))
+        if settings.get("target") == "kubernetes":
+            # What is this machine's goes, as doc/kubernetes-setup.md has its readers do.
+            settings = {k: v for k, v in settings.items() if k not in ("hosts", "address")}
         file.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         try:
             make_plan(load(file), read_catalogue(self.project))
