@@ -111,6 +111,19 @@ def test_a_deploy_that_changes_nothing_is_quick_and_makes_no_pod_anew(
     assert took < NO_CHANGE_S, took
 
 
+def test_a_deploy_puts_right_what_others_changed(platform: ClusterPlatform) -> None:
+    """What is gone is made, what differs is as it was; then there is nothing left to do."""
+    space = ("--namespace", platform.project.name)
+    platform.cluster.kubectl(*space, "scale", "deployment/portal", "--replicas=0")
+    platform.cluster.kubectl(*space, "delete", "networkpolicy", "names")
+    done = platform.deploy()
+    changes = {(each["operation"], each["object"]) for each in done["changes"]}
+    assert changes == {("update", "Deployment/portal"), ("create", "NetworkPolicy/names")}
+    assert "Deployment/portal: spec.replicas" in done["said"]
+    assert platform.deploy()["changes"] == []
+    assert json.loads(platform.dap("plan", "--json").stdout)["changes"] == []
+
+
 def test_a_killed_pod_comes_back_with_its_data(platform: ClusterPlatform) -> None:
     name = platform.project.name
     space = ("--namespace", name)

@@ -102,9 +102,8 @@ def test_a_service_that_is_down(platform: ClusterPlatform, here: Space) -> None:
     try:
         await_result("the end of the pod", lambda: not pods(here) or None, READY_S)
         assert set(failed(platform, "healthy")) == {f"healthy ({SERVICE})"}
-        assert f"Deployment {SERVICE} differs in spec.replicas" in json.dumps(
-            failed(platform, "as the settings say")
-        )
+        differs = failed(platform, "as the settings say")
+        assert differs == {"as the settings say": f"Deployment/{SERVICE}: spec.replicas"}
     finally:
         here.kubectl("scale", f"deployment/{SERVICE}", "--replicas=1")
         here.kubectl("rollout", "status", f"deployment/{SERVICE}", f"--timeout={READY_S}s")

@@ -184,6 +184,20 @@ def test_what_others_changed_is_shown_and_mended(
     assert engine.preview(platform).changes == ()
 
 
+def test_a_run_with_nothing_to_do_is_known_before_it_is_run(
+    engine: Engine, platform: Objects, larger: Objects
+) -> None:
+    assert not engine.is_current(platform), "nothing was run yet"
+    engine.up(platform)
+    assert engine.is_current(platform)
+    assert not engine.is_current(larger)
+    engine.up(larger)
+    assert not engine.is_current(platform)
+    assert engine.is_current(larger)
+    engine.destroy(data=False)
+    assert not engine.is_current(larger), "the state is another"
+
+
 def test_a_run_that_fails_is_told_and_the_next_one_goes_on(
     engine: Engine, memory: Addressed, platform: Objects
 ) -> None:

@@ -187,5 +187,6 @@ def _policy(
     for kind, rules in (("Ingress", ingress), ("Egress", egress)):
         if rules is not None:
             spec["policyTypes"].append(kind)
-            spec[kind.lower()] = rules
+            if rules:  # an empty list is left out by the API, and would always differ
+                spec[kind.lower()] = rules
     return source.manifest("NetworkPolicy", name, spec=spec)

@@ -6,14 +6,13 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dap.cluster import Manifest
+from dap.cluster import Manifest, Objects
 from dap.engine import Prepared
 from dap.engine.kept import keep
 from dap.engine.lock import hold
 from dap.errors import DapError
 from dap.plan import STATE_PASSPHRASE, secret_specs
 from dap.secrets.kinds import CONTENT
-from dap.stack.components import NO_ADDRESS
 from dap.stack.engine import Change, Engine
 from dap.stack.images import push
 from dap.stack.live import Live, connected
@@ -43,11 +42,13 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
     """
     place = of_platform(prepared.plan.settings, prepared.root)
     with hold(prepared.root / ".dap" / "lock", tell) as lock:
-        with connected(place) as live:
-            live.refuse(prepared.plan.settings, objects_of(prepared))
         if prepared.new_secrets:
+            # It looks at the cluster, too.
             plan(prepared, lambda _: None)
             prepared.vault.save()
+        else:
+            with connected(place) as live:
+                live.refuse(prepared.plan.settings, objects_of(prepared))
         pushed = push(prepared, tell, lock)
         done, complete = _bring(prepared, place, tell)
         if complete is not None:
@@ -61,14 +62,18 @@ def _bring(
     prepared: Prepared, place: Place, tell: Callable[[str], None]
 ) -> tuple[Deployed, Prepared | None]:
     """Deploy once; also return the project with secrets that services gave meanwhile, if any."""
-    made, settings = objects_of(prepared), prepared.plan.settings
-    result = Engine(prepared.root, settings, prepared.vault, tell).up(made)
+    made = objects_of(prepared)
+    engine = Engine(prepared.root, prepared.plan.settings, prepared.vault, tell)
+    changes = () if engine.is_current(made) else engine.up(made).changes
     with connected(place) as live:
+        if drift := live.drift(_addressed(prepared, live, made)):
+            tell("what is in the cluster is not what was made there:")
+            for each in drift:
+                tell(each)
+            changes += engine.up(made, repair=True).changes
         live.sweep(made, tell)
         live.await_started(made, tell)
-        # Tasks are no part of the stack, which alone knows the address by itself.
-        asked = live.address(made.nameserver) if made.nameserver else NO_ADDRESS
-        tasks = objects_of(prepared, asked).tasks
+        tasks = _addressed(prepared, live, made).tasks
         try:
             content = sum(_changed(live.run(task), tell) for task in tasks)
         except DapError:
@@ -77,7 +82,7 @@ def _bring(
             raise
         complete = keep(prepared, _kept(prepared, tasks, live))
         live.await_ready(made, tell)
-    return Deployed(result.changes, content), complete
+    return Deployed(changes, content), complete
 
 
 def _kept(prepared: Prepared, tasks: Iterable[Manifest], live: Live) -> dict[str, str]:
@@ -97,6 +102,12 @@ def _kept(prepared: Prepared, tasks: Iterable[Manifest], live: Live) -> dict[str
             text = live.read(task, volume, KEPT)
             found |= json.loads(text) if text else {}
     return found
+
+
+def _addressed(prepared: Prepared, live: Live, made: Objects) -> Objects:
+    """Return the objects with the address of the server of names, which the stack has by itself."""
+    found = live.named("v1", "Service").get(made.nameserver)
+    return objects_of(prepared, found["spec"]["clusterIP"]) if found else made
 
 
 def destroy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -89,7 +90,7 @@ class Engine:
     Its state is in `.dap/state` of the project, encrypted where it is secret with a passphrase
     that the vault has. Checkpoints of each step are left out, which makes a run's time grow with
     the number of objects alone; a run that is killed leaves a mark, and the next one asks the
-    cluster what there is (`--refresh`).
+    cluster what there is (`--refresh`). One that ends well leaves a digest of what it was given.
     """
 
     def __init__(
@@ -136,6 +137,10 @@ class Engine:
         return self.state / ".pulumi" / "stacks" / PROJECT / f"{self.place.stack}.json"
 
     @property
+    def _record(self) -> Path:
+        return self.state / f"{self.place.stack}.current"
+
+    @property
     def _mark(self) -> Path:
         return self.state / f"{self.place.stack}.running"
 
@@ -149,6 +154,23 @@ class Engine:
             events = _Events(self._tell)
             self._run(lambda: stack.preview(refresh=True, **_options(events)), events)
         return Result(tuple(events.changes))
+
+    def is_current(self, objects: Objects) -> bool:
+        """Tell whether the last run ended well with the same objects, so that one would do nothing.
+
+        What others did in the cluster since is not known here.
+        """
+        if self._mark.exists() or not (self._record.exists() and self._file.exists()):
+            return False
+        return self._record.read_text(encoding="utf-8") == self._digest(objects)
+
+    def _digest(self, objects: Objects) -> str:
+        """Return a digest of what a run is given: the objects, and the state that it goes on from.
+
+        There is much in it that nobody guesses, so it tells nothing of the secrets.
+        """
+        given = json.dumps([objects.platform, self.place.context], sort_keys=True).encode()
+        return hashlib.sha256(given + self._file.read_bytes()).hexdigest()
 
     def up(self, objects: Objects, *, repair: bool = False) -> Result:
         """Bring the cluster to the objects.
@@ -170,6 +192,7 @@ class Engine:
             self._run(
                 lambda: stack.up(refresh=repair, parallel=_PARALLEL, **_options(events)), events
             )
+            replace_file(self._record, self._digest(objects).encode(), 0o600)
             self._mark.unlink()
         return Result(tuple(events.changes))
 

@@ -21,6 +21,7 @@ from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.errors import DapError
 from dap.settings import Settings
 from dap.stack import pulls
+from dap.stack.drift import differing
 from dap.stack.place import Place
 from dap.stack.preflight import asking, refuse
 
@@ -201,6 +202,30 @@ class Live:
                 if (kind, name) not in wanted and not each["metadata"].get("ownerReferences"):
                     tell(f"delete {kind}/{name}, which no state knows")
                     self._remove(resource, name)
+
+    def drift(self, objects: Objects) -> list[str]:
+        """Return a line for each object that is not as it was asked for, with the places."""
+        found = []
+        kinds: dict[tuple[str, str], dict[str, Object]] = {}
+        for wanted in objects.platform:
+            kind, name = (wanted["apiVersion"], wanted["kind"]), wanted["metadata"]["name"]
+            if kind not in kinds:
+                kinds[kind] = self.named(*kind)
+            there = kinds[kind].get(name)
+            places = ["is not there"] if there is None else list(differing(wanted, there))
+            if places:
+                found.append(f"{wanted['kind']}/{name}: {', '.join(places)}")
+        return found
+
+    def named(self, version: str, kind: str) -> dict[str, Object]:
+        """Return the objects of a kind in the namespace by name, whoever's they are."""
+        resource = self._kind(version, kind)
+        if kind == "Namespace":
+            found = resource.get(field_selector=f"metadata.name={self._namespace}")
+            listed = found.to_dict()["items"]
+        else:
+            listed = self._list(resource, "")
+        return {each["metadata"]["name"]: each for each in listed}
 
     def remove_tasks(self) -> None:
         """Remove what past deploys left of their Jobs, with their pods."""

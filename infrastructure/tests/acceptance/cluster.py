@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import cached_property, partial
@@ -70,6 +70,7 @@ KINDS = (
     ("batch/v1", "Job"),
     *(("networking.k8s.io/v1", kind) for kind in ("Ingress", "NetworkPolicy")),
     ("policy/v1", "PodDisruptionBudget"),
+    ("v1", "Namespace"),
 )
 
 
@@ -168,14 +169,7 @@ class Cluster(Place):
     @cached_property
     def kinds(self) -> dict[tuple[str, str], dict[str, Object]]:
         """All objects of the namespace that concern the platform: version and kind → by name."""
-        found = {
-            (version, kind): {
-                each["metadata"]["name"]: each for each in self.live.all(version, kind)
-            }
-            for version, kind in KINDS
-        }
-        namespace = self.live.get("v1", "Namespace", self.live.place)
-        return {**found, ("v1", "Namespace"): {self.live.place: namespace}}
+        return {kind: self.live.named(*kind) for kind in KINDS}
 
     def is_ours(self, thing: Object) -> bool:
         """Tell whether an object says that it is the platform's, and is made from no other."""
@@ -387,10 +381,6 @@ def _ends(pod: Object) -> bool:
     """Tell whether a pod is not to stay: it is being removed, or is a task's."""
     owners = pod["metadata"].get("ownerReferences") or ()
     return "deletionTimestamp" in pod["metadata"] or any(each["kind"] == "Job" for each in owners)
-
-
-def _named(things: Iterable[Object]) -> dict[str, Object]:
-    return {each["metadata"]["name"]: each for each in things}
 
 
 def processes_of(told: str) -> Iterator[Process]:
