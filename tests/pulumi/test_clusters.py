@@ -37,6 +37,7 @@ pytestmark = [
 ]
 # The package has its verb by the module's name.
 deploying = importlib.import_module("dap.stack.deploy")
+planning = importlib.import_module("dap.stack.plan")
 TOKEN = "value-of-the-kubeconfig-x7"
 GPU = {"name": "gpu", "context": "lab", "gpus": 1}
 FAR = {"name": "far", "context": "far", "namespace": "guests"}
@@ -249,6 +250,17 @@ class Giving(Ready):
         self.ran = 0
         self.fails = False
 
+    def refuse(self, *_: object) -> None:
+        """Take all."""
+
+    def drift(self, *_: object) -> list[str]:
+        """Have all as it was asked for."""
+        return []
+
+    def named(self, *_: object) -> dict[str, Any]:
+        """Have no server of names."""
+        return {}
+
     def await_started(self, *_: object) -> None:
         """Find all started."""
 
@@ -274,7 +286,8 @@ def giving(monkeypatch: pytest.MonkeyPatch) -> Giving:
     def connected(_: object) -> Iterator[Giving]:
         yield made
 
-    monkeypatch.setattr(deploying, "connected", connected)
+    for module in (deploying, planning):
+        monkeypatch.setattr(module, "connected", connected)
     return made
 
 
