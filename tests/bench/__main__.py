@@ -12,7 +12,7 @@ from tests.bench.bench import Bench
 from tests.bench.machine import commit, machine
 from tests.bench.page import page
 from tests.bench.results import Results, Section, read
-from tests.bench.subjects import SUBJECTS, chosen
+from tests.bench.subjects import APART, SUBJECTS, chosen
 
 PAGE = ROOT / "doc" / "benchmarks.md"
 RESULT = ROOT / "doc" / "benchmarks.json"
@@ -53,7 +53,7 @@ def main() -> int:
     results = read(RESULT, machine())
     failed = measure(results, names, given.repeats)
     results.write(RESULT)
-    missing = [name for name in SUBJECTS if name not in {*results.sections, "cold"}]
+    missing = [name for name in SUBJECTS if name not in {*results.sections, *APART}]
     if missing:
         print(f"not written: {PAGE.relative_to(ROOT)}, for lack of {', '.join(missing)}")
     else:

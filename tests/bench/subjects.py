@@ -53,6 +53,9 @@ SUBJECTS = {
     "cluster": Subject("On a cluster", cluster.measure),
 }
 
+APART = ("cold", "cluster")
+"""Subjects without which the page is written: each needs far more than the others to be taken."""
+
 
 def chosen(names: str) -> list[str]:
     """Subjects that a list with commas names, in their order; all for an empty one.
