@@ -29,6 +29,8 @@ _MADE = ("create", "delete", "get", "list", "patch")
 _BESIDE = {
     ("batch", "jobs"): ("create", "delete", "get", "list"),
     ("networking.k8s.io", "ingresses"): ("list",),
+    ("rbac.authorization.k8s.io", "roles"): ("list",),
+    ("rbac.authorization.k8s.io", "rolebindings"): ("list",),
     ("", "pods"): ("list",),
     ("", "pods/log"): ("get",),
 }

@@ -18,7 +18,7 @@ from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.engine.prepare import Prepared
 from dap.settings import EVERYWHERE
 from dap.stack import objects_of
-from dap.stack.live import Live
+from dap.stack.live import SWEPT, Live
 from kubernetes import client
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import STDERR_CHANNEL, STDOUT_CHANNEL
@@ -64,13 +64,10 @@ done
 TAKEN = (("anon", "shmem"), ("total_rss", "total_shmem"))
 EVERY_S = 0.2
 KINDS = (
-    *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount", "Pod")),
-    *(("v1", kind) for kind in ("LimitRange", "PersistentVolumeClaim", "ResourceQuota", "Event")),
-    *(("apps/v1", kind) for kind in ("Deployment", "ReplicaSet", "StatefulSet")),
-    ("batch/v1", "Job"),
-    *(("networking.k8s.io/v1", kind) for kind in ("Ingress", "NetworkPolicy")),
-    ("policy/v1", "PodDisruptionBudget"),
-    ("v1", "Namespace"),
+    *SWEPT,
+    *(("v1", kind) for kind in ("Event", "LimitRange", "Namespace", "PersistentVolumeClaim")),
+    *(("v1", kind) for kind in ("Pod", "ResourceQuota")),
+    ("apps/v1", "ReplicaSet"),
 )
 
 

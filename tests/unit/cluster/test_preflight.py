@@ -35,7 +35,7 @@ RESOURCES = (
         "secrets",
     ),
     *("persistentvolumeclaims", "poddisruptionbudgets", "resourcequotas", "serviceaccounts"),
-    *("services", "statefulsets"),
+    *("rolebindings", "roles", "services", "statefulsets"),
 )
 ON_NODES: dict[str, Any] = {
     "cluster": {"service": "NodePort"},
@@ -109,6 +109,8 @@ def test_what_may_not_be_done_is_told_by_verb_and_resource(
         "persistentvolumeclaims": "create, delete, patch",
         "networkpolicies": "create, delete, get, list, patch",
         "ingresses": "list",
+        "roles": "list",
+        "rolebindings": "list",
     }
 
 
