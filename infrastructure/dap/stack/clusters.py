@@ -55,9 +55,10 @@ def deploy(prepared: Prepared, tell: Tell) -> list[InCluster]:
     """
 
     def up(host: HostPlan, made: Objects) -> InCluster:
-        with _engine(prepared, host, _prefixed(tell, host.host.name)) as (engine, place, say):
+        say = _prefixed(tell, host.host.name)
+        with _engine(prepared, host, say) as engine:
             result = engine.up(made)
-            with connected(place) as live:
+            with connected(engine.place) as live:
                 live.sweep(made, say)
                 live.await_ready(made, say)
             return InCluster(host.host.name, result.changes)
@@ -87,8 +88,8 @@ def plan(prepared: Prepared, tell: Tell) -> list[InCluster]:
             folder = context.enter_context(tempfile.TemporaryDirectory(prefix="dap-"))
             state = Path(folder) if new else None
             say = _prefixed(tell, host.host.name)
-            found = context.enter_context(_engine(prepared, host, say, state=state))
-            return InCluster(host.host.name, found[0].preview(made).changes)
+            engine = context.enter_context(_engine(prepared, host, say, state=state))
+            return InCluster(host.host.name, engine.preview(made).changes)
 
     gone = set(stacks(prepared)) - {host.host.name for host in prepared.plan.clusters}
     for name in sorted(gone):
@@ -186,14 +187,10 @@ def _with_address(prepared: Prepared) -> Plan:
 @contextmanager
 def _engine(
     prepared: Prepared, host: HostPlan, tell: Tell, *, state: Path | None = None
-) -> Iterator[tuple[Engine, Place, Tell]]:
+) -> Iterator[Engine]:
     with of_cluster(prepared, host.host) as place:
         settings = prepared.plan.settings
-        yield (
-            Engine(prepared.root, settings, prepared.vault, tell, place=place, state=state),
-            place,
-            tell,
-        )
+        yield Engine(prepared.root, settings, prepared.vault, tell, place=place, state=state)
 
 
 def _take_off(prepared: Prepared, name: str, tell: Tell) -> InCluster:

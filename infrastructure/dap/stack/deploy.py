@@ -40,7 +40,7 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
     Raises:
         DapError: something is refused, failed, or does not become ready.
     """
-    place = of_platform(prepared.plan.settings, prepared.root)
+    place, made = of_platform(prepared.plan.settings, prepared.root), objects_of(prepared)
     with hold(prepared.root / ".dap" / "lock", tell) as lock:
         if prepared.new_secrets:
             # It looks at the cluster, too.
@@ -48,32 +48,33 @@ def deploy(prepared: Prepared, tell: Callable[[str], None]) -> Deployed:
             prepared.vault.save()
         else:
             with connected(place) as live:
-                live.refuse(prepared.plan.settings, objects_of(prepared))
+                live.refuse(prepared.plan.settings, made)
         pushed = push(prepared, tell, lock)
-        done, complete = _bring(prepared, place, tell)
+        done, complete = _bring(prepared, made, place, tell)
         if complete is not None:
             tell("the vault has new secrets, which services gave; bringing them")
-            again, _ = _bring(complete, place, tell)
+            again, _ = _bring(complete, objects_of(complete), place, tell)
             done = Deployed((*done.changes, *again.changes), done.content + again.content)
     return Deployed((*pushed, *done.changes), done.content)
 
 
 def _bring(
-    prepared: Prepared, place: Place, tell: Callable[[str], None]
+    prepared: Prepared, made: Objects, place: Place, tell: Callable[[str], None]
 ) -> tuple[Deployed, Prepared | None]:
     """Deploy once; also return the project with secrets that services gave meanwhile, if any."""
-    made = objects_of(prepared)
     engine = Engine(prepared.root, prepared.plan.settings, prepared.vault, tell)
     changes = () if engine.is_current(made) else engine.up(made).changes
     with connected(place) as live:
-        if drift := live.drift(_addressed(prepared, live, made)):
+        addressed = _addressed(prepared, live, made)
+        if drift := live.drift(addressed):
             tell("what is in the cluster is not what was made there:")
             for each in drift:
                 tell(each)
             changes += engine.up(made, repair=True).changes
+            addressed = _addressed(prepared, live, made)
         live.sweep(made, tell)
         live.await_started(made, tell)
-        tasks = _addressed(prepared, live, made).tasks
+        tasks = addressed.tasks
         try:
             content = sum(_changed(live.run(task), tell) for task in tasks)
         except DapError:

@@ -22,11 +22,11 @@ from dap.errors import DapError
 from dap.settings import Settings
 from dap.stack import pulls
 from dap.stack.drift import differing
+from dap.stack.model import WORKLOADS
 from dap.stack.place import Place
 from dap.stack.preflight import asking, refuse
 
 Object = dict[str, Any]
-_WORKLOADS = ("Deployment", "StatefulSet")
 _INTERVAL_S = 0.5
 _READY_S = 900.0
 _TASK_S = 3600.0
@@ -37,7 +37,7 @@ _STUCK = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
 # Nothing is taken away that holds data, or that the platform did not make by its objects.
 SWEPT = (
     *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
-    *(("apps/v1", kind) for kind in _WORKLOADS),
+    *(("apps/v1", kind) for kind in WORKLOADS),
     ("batch/v1", "Job"),
     ("networking.k8s.io/v1", "Ingress"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
@@ -301,7 +301,7 @@ class Live:
     ) -> dict[str, str]:
         there = {
             (kind, each["metadata"]["name"]): {**each, "kind": kind}
-            for kind in _WORKLOADS
+            for kind in WORKLOADS
             for each in self._list(self._kind("apps/v1", kind), self._label)
         }
         pods: dict[str, list[Object]] = {}
@@ -311,7 +311,7 @@ class Live:
         found: dict[str, str] = {}
         for each in objects.platform:
             name = each["metadata"]["name"]
-            if each["kind"] not in _WORKLOADS:
+            if each["kind"] not in WORKLOADS:
                 continue
             live = there.get((each["kind"], name))
             own = pods.get(each["metadata"]["labels"].get(SERVICE_LABEL, ""), [])

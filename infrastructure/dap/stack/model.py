@@ -52,7 +52,8 @@ class PlatformArgs(Args):
     nameserver: str = ""
 
 
-_WORKLOADS = ("StatefulSet", "Deployment")
+WORKLOADS = ("Deployment", "StatefulSet")
+"""Kinds of what runs a service."""
 
 
 def shared_out(objects: Objects, held: Iterable[Object] = ()) -> PlatformArgs:
@@ -95,7 +96,7 @@ def shared_out(objects: Objects, held: Iterable[Object] = ()) -> PlatformArgs:
 
 
 def _application(name: str, own: list[Object]) -> ApplicationArgs:
-    (workload,) = _of(own, *_WORKLOADS)
+    (workload,) = _of(own, *WORKLOADS)
     return ApplicationArgs(
         name=name,
         files=_of(own, "Secret", "ConfigMap"),
@@ -111,7 +112,7 @@ def _of(own: Iterable[Object], *kinds: str) -> tuple[Object, ...]:
 
 def _without(own: Iterable[Object]) -> bool:
     """Whether nothing runs these: they are a task's."""
-    return not _of(own, *_WORKLOADS)
+    return not _of(own, *WORKLOADS)
 
 
 def _plain(manifest: Manifest) -> Object:

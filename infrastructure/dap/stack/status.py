@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from dap.cluster import Objects
 from dap.engine import Prepared
 from dap.stack.live import connected
+from dap.stack.model import WORKLOADS
 from dap.stack.place import of_platform
 from dap.stack.plan import objects_of
-
-_WORKLOADS = ("Deployment", "StatefulSet")
 
 
 @dataclass(frozen=True)
@@ -37,5 +36,5 @@ def status(prepared: Prepared) -> list[Row]:
 
 def rows(made: Objects, missing: Mapping[str, str]) -> list[Row]:
     """Return how each service of `made` is, by name; `missing` says what some lack."""
-    names = [each["metadata"]["name"] for each in made.platform if each["kind"] in _WORKLOADS]
+    names = [each["metadata"]["name"] for each in made.platform if each["kind"] in WORKLOADS]
     return [Row(name, missing.get(name, "")) for name in sorted(names)]

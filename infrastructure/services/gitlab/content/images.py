@@ -46,48 +46,46 @@ class Images:
             ContentError: one is not in the registry in time.
         """
         if self._context.settings["cluster"] is not None:
-            return self._on_nodes()
+            return self._named(self._on_nodes)
         if self._context.check:
             try:
                 return self._found()
             except _AwayError:
-                return self._named(lambda name, tag: f"{name}:{tag}")
+                return self._named(lambda name, image: f"{self._place(name)}:{tag(image)}")
         found = self._context.wait(
             self._found, PUSHED_S, retry_on=lambda error: isinstance(error, _AwayError)
         )
         return found or {}
 
-    def _on_nodes(self) -> dict[str, str]:
-        """Name them as the pods of workspaces do: jobs run on the same nodes."""
-        overrides = self._context.settings["images"]["overrides"]
+    def _on_nodes(self, _: str, reference: str) -> str:
+        """Name it as the pods of workspaces do: jobs run on the same nodes."""
         address = self._context.settings["cluster"]["registry"]["address"]
-        return {
-            name: f"{address}/{reference}"
-            if address and f"environment-{name}" not in overrides
-            else reference
-            for name, reference in self._context.environments.items()
-        }
+        return f"{address}/{reference}" if address else reference
 
     def _found(self) -> dict[str, str]:
-        return self._named(lambda name, tag: f"{name}@{self._digest(name, tag)}")
+        return self._named(
+            lambda name, image: f"{self._place(name)}@{self._digest(name, tag(image))}"
+        )
 
-    def _named(self, fix: Callable[[str, str], str]) -> dict[str, str]:
+    def _place(self, name: str) -> str:
+        return f"{self.registry}/environments/{name}"
+
+    def _named(self, name_of: Callable[[str, str], str]) -> dict[str, str]:
+        """Name each environment by its name and image; one that is set to another stays that."""
         overrides = self._context.settings["images"]["overrides"]
         return {
-            name: reference
-            if f"environment-{name}" in overrides
-            else f"{self.registry}/{fix(f'environments/{name}', tag(reference))}"
+            name: reference if f"environment-{name}" in overrides else name_of(name, reference)
             for name, reference in self._context.environments.items()
         }
 
     def _digest(self, name: str, tag: str) -> str:
-        url = f"{self._url}/{name}/manifests/{tag}"
+        url = f"{self._url}/environments/{name}/manifests/{tag}"
         accepted = {"Accept": MANIFESTS}
         try:
             answer = requests.head(url, auth=self._login, headers=accepted, timeout=TIMEOUT_S)
             answer.raise_for_status()
         except requests.RequestException as error:
-            raise _AwayError(f"{self.registry}/{name}:{tag}: {error}") from error
+            raise _AwayError(f"{self._place(name)}:{tag}: {error}") from error
         return answer.headers["Docker-Content-Digest"]
 
 
