@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dap_host import CommandError, output, write_atomically
@@ -88,6 +92,43 @@ def bundled(certificate: str) -> bool:
     return BUNDLE.exists() and certificate.strip() in BUNDLE.read_text(encoding="utf-8")
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other platform's deploy is at the files that this machine has once."""
+    with HOSTS.open(encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def apply(given: dict[str, Any], check: bool) -> list[str]:
+    """Bring the host to what is given; return what changed.
+
+    Raises:
+        OSError: a file can't be read or written.
+        CommandError: the host's programs' CAs could not be put together.
+    """
+    present = given["state"] == "present"
+    wanted = present and bool(given["certificate"])
+    anchor = ANCHORS / f"dap-{given['project']}.crt"
+    changes = put(anchor, given["certificate"], wanted, check)
+    if wanted and not changes and not bundled(given["certificate"]):
+        changes.append(f"change {BUNDLE}")
+    if changes and not check:
+        output(["update-ca-certificates"])
+    if given["registry"]:
+        folder = DOCKER_CERTIFICATES / given["registry"]
+        changes += put(folder / "ca.crt", given["certificate"], wanted, check)
+        if not wanted and not check and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    text = hosts_text(given["project"], given["address"], given["names"], present)
+    if text != HOSTS.read_text(encoding="utf-8"):
+        changes.append(f"change {HOSTS}")
+        if not check:
+            # In place: in a container the file is a mount, which can't be replaced.
+            HOSTS.write_text(text, encoding="utf-8")
+    return changes
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
@@ -101,29 +142,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given, check = module.params, module.check_mode
-    wanted = given["state"] == "present" and bool(given["certificate"])
-    changes: list[str] = []
     try:
-        anchor = ANCHORS / f"dap-{given['project']}.crt"
-        changes += put(anchor, given["certificate"], wanted, check)
-        if wanted and not changes and not bundled(given["certificate"]):
-            changes.append(f"change {BUNDLE}")
-        if changes and not check:
-            output(["update-ca-certificates"])
-        if given["registry"]:
-            folder = DOCKER_CERTIFICATES / given["registry"]
-            changes += put(folder / "ca.crt", given["certificate"], wanted, check)
-            if not wanted and not check and folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        text = hosts_text(
-            given["project"], given["address"], given["names"], given["state"] == "present"
-        )
-        if text != HOSTS.read_text(encoding="utf-8"):
-            changes.append(f"change {HOSTS}")
-            if not check:
-                # In place: in a container the file is a mount, which can't be replaced.
-                HOSTS.write_text(text, encoding="utf-8")
+        with alone():
+            changes = apply(module.params, module.check_mode)
     except (OSError, CommandError) as error:
         module.fail_json(msg=str(error), remedy="install ca-certificates and deploy again")
     module.exit_json(changed=bool(changes), changes=changes)

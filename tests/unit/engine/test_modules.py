@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +336,30 @@ class TestTrust:
         moved = self.module.hosts_text("one", "127.0.0.2", ["one.invalid"], present=True)
         assert "127.0.0.2 one.invalid" in moved
         assert "127.0.0.1 one.invalid" not in moved
+
+    def test_platforms_that_deploy_at_once_each_get_their_names(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hosts = tmp_path / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n" * 2000)
+        monkeypatch.setattr(self.module, "HOSTS", hosts)
+        monkeypatch.setattr(self.module, "ANCHORS", tmp_path)
+
+        def deploy(number: int) -> None:
+            given = {
+                "project": f"p{number}",
+                "names": [f"p{number}.invalid"],
+                "address": "127.0.0.1",
+                "certificate": "",
+                "registry": "",
+                "state": "present",
+            }
+            with self.module.alone():
+                self.module.apply(given, False)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(deploy, range(24)))
+        assert hosts.read_text().count(".invalid") == 24
 
 
 class TestGpu:
