@@ -11,6 +11,7 @@ from tests.bench import (
     demo,
     deploy,
     fleet,
+    growth,
     images,
     memory,
     mlflow,
@@ -51,9 +52,10 @@ SUBJECTS = {
     "fleet": Subject("Several hosts", fleet.measure),
     "many": Subject("Many hosts", fleet.measure_many),
     "cluster": Subject("On a cluster", cluster.measure),
+    "growth": Subject("Growth on a cluster", growth.measure),
 }
 
-APART = ("cold", "cluster")
+APART = ("cold", "cluster", "growth")
 """Subjects without which the page is written: each needs far more than the others to be taken."""
 
 

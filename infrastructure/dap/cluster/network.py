@@ -150,13 +150,17 @@ def _of_own_jobs(source: Source) -> Iterable[Manifest]:
     yield _policy(source, "platform.out", here, egress=[{"to": peers, "ports": ports}])
 
 
+# Many networks let a new pod's first packets be lost, until its policies are known on the node.
+_ASKING = {"ndots": "2", "timeout": "1", "attempts": "5"}
+
+
 def names(source: Source) -> dict[str, Any]:
     """Return where pods ask for names: at the platform's own server, which knows its routes."""
     domain = source.cluster.domain
     return {
         "nameservers": [source.nameserver],
         "searches": [f"{source.namespace}.svc.{domain}", f"svc.{domain}", domain],
-        "options": [{"name": "ndots", "value": "2"}],
+        "options": [{"name": name, "value": value} for name, value in _ASKING.items()],
     }
 
 

@@ -382,6 +382,8 @@ def test_pods_ask_the_platforms_nameserver_and_it_asks_the_clusters(made: Made) 
         else:
             assert spec["dnsPolicy"] == "None"
             assert spec["dnsConfig"]["nameservers"] == [NAMESERVER]
+            # A pod whose first question is lost asks again at once, and not after 5 s.
+            assert {"name": "timeout", "value": "1"} in spec["dnsConfig"]["options"]
     (namespace,) = made.kind("Namespace")
     proxy = made.spec("nginx-proxy")["dnsConfig"]
     assert proxy["searches"][0] == f"{namespace}.svc.cluster.local"
