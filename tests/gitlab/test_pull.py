@@ -1,4 +1,4 @@
-"""What a cluster beside hosts pulls with may pull and do nothing else, and goes with the cluster."""
+"""What a cluster beside hosts pulls images with may do nothing else, and goes with the cluster."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ class Served:
     def bring(self, *listed: dict[str, Any]) -> None:
         """Have them as a deploy to these clusters does."""
         given = {**BESIDE, "name": NAME, "address": "127.0.0.1", "ports": self.ports}
-        plan = make_plan(
-            Settings.model_validate({**given, "clusters": list(listed)}), catalogue()
-        )
+        plan = make_plan(Settings.model_validate({**given, "clusters": list(listed)}), catalogue())
         self.vault = Vault(plan)
         tree = next(tree for tree in render(plan, self.vault) if tree.host == "local")
         tree.write(self.folder, secrets=True)

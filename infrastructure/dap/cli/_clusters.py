@@ -27,7 +27,7 @@ def known(prepared: Prepared) -> bool:
 
 
 def look(prepared: Prepared, tell: Callable[[str], None]) -> bool:
-    """Look whether clusters take what is for them, before anything is changed; whether any is known.
+    """Look whether clusters take what is for them, before anything is changed; if any is known.
 
     Raises:
         InputError: one does not.

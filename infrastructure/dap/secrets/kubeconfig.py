@@ -46,9 +46,9 @@ def check_kubeconfig(name: str, text: str) -> str:
     """
     try:
         data = _read(text)
-        if not data.get("contexts"):
-            raise ValueError("is no kubeconfig: it has no contexts")
         wrong = [problem for each in _PARTS for problem in _problems(data, *each)]
+        if not data["contexts"]:
+            wrong.append("is no kubeconfig: it has no contexts")
     except ValueError as error:
         wrong = [str(error)]
     if wrong:
@@ -64,11 +64,9 @@ def _read(text: str) -> dict[str, Any]:
         data = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ValueError("is no YAML") from None  # whose message would quote it
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ValueError("is no kubeconfig: it has no contexts")
-    return data
+    if data is None or isinstance(data, dict):
+        return data or {}
+    raise ValueError("is no kubeconfig: it has no contexts")
 
 
 def _parts(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
