@@ -12,11 +12,12 @@ from pathlib import Path
 
 from dap.errors import DapError
 
-_MANIFESTS = (
+MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json"
 )
+"""The kinds of manifests that are asked for."""
 _TIMEOUT_S = 30
 # How a registry says where a token is to be had (Distribution, "Token Authentication").
 _PART = re.compile(r'(realm|service|scope)="([^"]*)"')
@@ -74,7 +75,7 @@ class Registry:
 
     def _head(self, url: str, authorization: str) -> str:
         request = urllib.request.Request(url, method="HEAD")  # noqa: S310  begins with https
-        request.add_header("Accept", _MANIFESTS)
+        request.add_header("Accept", MANIFESTS)
         if authorization:
             # A redirect to where layers lie must not take it along.
             request.add_unredirected_header("Authorization", authorization)

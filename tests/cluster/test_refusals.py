@@ -69,7 +69,7 @@ def test_an_empty_cluster_takes_a_platform(cluster: Cluster) -> None:
 def test_a_namespace_is_taken_once_it_is_handed_over(space: Space) -> None:
     (line,) = looked(space.cluster.kubeconfig, space.name)
     told, _, command = line.partition(", or hand it over: kubectl ")
-    assert told.startswith(f"Namespace {space.name} is there and is somebody else's")
+    assert f"cluster.namespace: Namespace {space.name} is there and is somebody else's" in told
     space.cluster.kubectl(*command.split())
     assert looked(space.cluster.kubeconfig, space.name) == []
 
@@ -101,7 +101,7 @@ def test_what_is_somebody_else_s_is_told_by_name(handed_over: Space) -> None:
     space.kubectl("create", "secret", "generic", "minio")
     space.kubectl("create", "secret", "generic", "unrelated")
     (line,) = looked(space.cluster.kubeconfig, space.name)
-    assert line.startswith("Secret minio is there and is somebody else's")
+    assert "cluster.namespace: Secret minio is there and is somebody else's" in line
 
 
 def test_a_quota_that_is_too_small_and_a_port_that_is_taken(handed_over: Space) -> None:
@@ -117,9 +117,9 @@ def test_a_quota_that_is_too_small_and_a_port_that_is_taken(handed_over: Space) 
         }
     )
     quota, taken = looked(space.cluster.kubeconfig, space.name, service="NodePort")
-    assert quota.startswith(f"ResourceQuota team of namespace {space.name} gives requests.memory")
+    assert f"ResourceQuota team of namespace {space.name} gives requests.memory" in quota
     name = f"Service web of namespace {space.name}"
-    assert taken == f"platform.yml: ports: NodePort {PORTS['https']} is taken by {name}"
+    assert taken == f"platform.yml:1: ports: NodePort {PORTS['https']} is taken by {name}"
 
 
 def test_a_class_without_provisioner_and_one_that_is_not_there(

@@ -7,7 +7,7 @@ import gzip
 import importlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from dap.render import render
 from dap.secrets import Vault, open_vault
 from dap.settings import Settings
 from dap.stack import clusters
+from dap.stack.live import connected
 
 from tests.cluster import image
 from tests.gitlab.forge import catalogue
@@ -29,6 +30,7 @@ from tests.pulumi.standin.serve import served
 from tests.pulumi.standin.store import Memory
 from tests.pulumi.standin.values import Object
 from tests.unit.cluster.conftest import BESIDE
+from tests.unit.cluster.server import Server, serving
 
 # Where a run fails, Pulumi's SDK leaves its event loop open, which is found at any time later.
 pytestmark = [
@@ -40,6 +42,7 @@ deploying = importlib.import_module("dap.stack.deploy")
 planning = importlib.import_module("dap.stack.plan")
 TOKEN = "value-of-the-kubeconfig-x7"
 GPU = {"name": "gpu", "context": "lab", "gpus": 1}
+MAY = {"get namespaces", "patch namespaces"}
 FAR = {"name": "far", "context": "far", "namespace": "guests"}
 
 
@@ -55,6 +58,9 @@ def kubeconfig(context: str) -> str:
 
 class Ready:
     """What a cluster would be asked once its objects are there: tests/cluster asks a real one."""
+
+    def refuse(self, *_: object) -> None:
+        """Take all."""
 
     def sweep(self, *_: object) -> None:
         """Find nothing that is left over."""
@@ -215,12 +221,47 @@ def test_destroy_leaves_nothing_anywhere(lab: Lab) -> None:
 
 def test_a_context_that_the_kubeconfig_lacks_is_refused_before_anything(lab: Lab) -> None:
     with pytest.raises(InputError) as caught:
-        clusters.check(lab.prepared(GPU, {**FAR, "context": "fra"}))
+        clusters.check(lab.prepared(GPU, {**FAR, "context": "fra"}), lab.told.append)
     message = caught.value.message
     assert "clusters[1].context: is no context of the secret clusters/far/kubeconfig" in message
     assert message.endswith("allowed: far")
     assert lab.contexts == {}
-    clusters.check(lab.prepared(GPU, FAR))
+    clusters.check(lab.prepared(GPU, FAR), lab.told.append)
+    assert lab.told == []
+
+
+def test_what_a_cluster_refuses_is_told_before_anything_and_one_without_answer_keeps_nobody(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "connected", connected)
+    foreign = {"/api/v1/namespaces/dap-gpu": {"metadata": {"name": "dap-gpu"}}}
+    with ExitStack() as context:
+        for name, server in (("gpu", Server(foreign, wide=MAY)), ("poor", Server(rules=[]))):
+            folder = tmp_path / name
+            folder.mkdir()
+            config = context.enter_context(serving(server, folder))
+            lab.vault.put(f"clusters/{name}/kubeconfig", config.read_text())
+        listed = [{**GPU, "context": "here"}, {**GPU, "name": "poor", "context": "here"}]
+        with pytest.raises(InputError) as caught:
+            clusters.check(lab.prepared(*listed), lab.told.append)
+        lines = caught.value.message.splitlines()
+        start = "platform.yml:1: clusters"
+        assert lines[0].startswith(f"cluster gpu: {start}[0].namespace: Namespace dap-gpu is there")
+        assert lines[2].startswith(f"cluster poor: {start}[1].context: here may not do all that")
+        assert lines[3].startswith(f"cluster poor: {start}[1].context: here has not itself what")
+        assert lab.told == []
+        # What is wrong with one that answers is told, whoever does not.
+        (tmp_path / "far").mkdir()
+        with serving(Server(), tmp_path / "far") as config:
+            lab.vault.put("clusters/far/kubeconfig", config.read_text())
+        clusters.check(lab.prepared({**FAR, "context": "here"}), lab.told.append)
+        (line,) = lab.told
+        assert line.startswith("far: the cluster of context here does not answer: ")
+        assert line.endswith("; going on without")
+        listed.append({**FAR, "context": "here"})
+        with pytest.raises(InputError, match="cluster gpu: "):
+            clusters.check(lab.prepared(*listed), lab.told.append)
+    assert lab.contexts == {}
 
 
 def test_a_kubeconfig_that_the_vault_has_not_is_asked_for(lab: Lab) -> None:
@@ -249,9 +290,6 @@ class Giving(Ready):
     def __init__(self) -> None:
         self.ran = 0
         self.fails = False
-
-    def refuse(self, *_: object) -> None:
-        """Take all."""
 
     def drift(self, *_: object) -> list[str]:
         """Have all as it was asked for."""
@@ -283,11 +321,11 @@ def giving(monkeypatch: pytest.MonkeyPatch) -> Giving:
     made = Giving()
 
     @contextmanager
-    def connected(_: object) -> Iterator[Giving]:
+    def connecting(_: object) -> Iterator[Giving]:
         yield made
 
     for module in (deploying, planning):
-        monkeypatch.setattr(module, "connected", connected)
+        monkeypatch.setattr(module, "connected", connecting)
     return made
 
 
@@ -342,6 +380,6 @@ def test_pulumi_that_is_not_there_is_told_before_anything(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="pulumi is not installed, which clusters need"):
-        clusters.check(lab.prepared(GPU))
+        clusters.check(lab.prepared(GPU), lab.told.append)
     # Nothing is asked of a project without clusters.
-    clusters.check(replace(lab.prepared(), new_secrets=()))
+    clusters.check(replace(lab.prepared(), new_secrets=()), lab.told.append)

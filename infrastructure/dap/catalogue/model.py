@@ -37,11 +37,27 @@ class PortalEntry(_Model):
     page: bool = True  # false: there is nothing to see in a browser
 
 
+class PullLogins(_Model):
+    """Whom nodes of clusters beside hosts pull images as, each cluster with an account of its own.
+
+    An account is called `username` and the cluster's name, the secret with its password `secret`
+    and that name. Who logs in by a name that begins so may only read what is behind the route.
+    """
+
+    username: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+_$")]
+    secret: str
+
+    def of(self, cluster: str) -> tuple[str, str]:
+        """Return a cluster's account, and the name of the secret that is its password."""
+        return f"{self.username}{cluster}", f"{self.secret}{cluster}"
+
+
 class RegistryLogin(_Model):
     """Whom the engine pushes images as; `secret` names the password."""
 
     username: str
     secret: str
+    pull: PullLogins
 
 
 class Route(_Model):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from dap.engine import Prepared
@@ -22,6 +24,20 @@ def known(prepared: Prepared) -> bool:
     from dap.stack import clusters
 
     return bool(clusters.stacks(prepared))
+
+
+def look(prepared: Prepared, tell: Callable[[str], None]) -> bool:
+    """Look whether clusters take what is for them, before anything is changed; if any is known.
+
+    Raises:
+        InputError: one does not.
+    """
+    if not known(prepared):
+        return False
+    from dap.stack import clusters  # loads slowly
+
+    clusters.check(prepared, tell)
+    return True
 
 
 def counted(found: Iterable[InCluster]) -> int:

@@ -50,15 +50,14 @@ def deploy(
 
 
 def _checked(prepared: Prepared, progress: Progress, forget: str) -> bool:
-    """Check what clusters need, and forget one that is gone for good; whether there was one."""
-    from dap.cli._clusters import known
+    """Look at clusters, and forget one that is gone for good; whether there was one."""
+    from dap.cli._clusters import look
 
-    if not known(prepared):
+    if not look(prepared, progress.say) or not forget:
         return False
     from dap.stack import clusters  # loads slowly
 
-    clusters.check(prepared)
-    if not forget or not clusters.forget(prepared, forget):
+    if not clusters.forget(prepared, forget):
         return False
     progress.say(f"{forget}: forgotten unseen; what runs there still runs")
     return True

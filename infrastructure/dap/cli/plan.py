@@ -26,7 +26,7 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a deploy would change. Changes nothing."""
-    from dap.cli._clusters import as_data, counted  # load slowly
+    from dap.cli._clusters import as_data, counted, look  # load slowly
     from dap.cli._project import project_root
     from dap.cli._report import console, fail, print_json
     from dap.engine import Progress, prepare, run
@@ -34,6 +34,7 @@ def plan(
     shown = console(as_json=as_json)
     progress = Progress(shown)
     prepared = prepare(project_root())
+    look(prepared, progress.say)
     if prepared.plan.settings.cluster is not None:
         changes = _of_cluster(prepared, progress, shown, as_json=as_json)
         if exit_code and changes:

@@ -124,10 +124,11 @@ class Part:
 class Source:
     """A platform in a cluster, or what of it is in one: its settings, and its tree by paths.
 
-    `place` says where its objects are.
+    `host` is what the plan calls it, `place` says where its objects are.
     """
 
     plan: Plan
+    host: str
     place: ClusterPlace
     apart: bool
     """Whether it is there for jobs alone, so that none of the platform's own secrets are."""
@@ -256,7 +257,7 @@ def read(plan: Plan, tree: Tree, nameserver: str = "") -> Source:
         problems += [f"volumes.{name}.{each}" for each in keys.unknown(volume, keys.VOLUME)]
     if problems:
         raise InputError("\n".join(problems))
-    return Source(plan, place, apart, files, compose, parts, nameserver)
+    return Source(plan, tree.host, place, apart, files, compose, parts, nameserver)
 
 
 def _problems(part: Part, *, apart: bool) -> list[str]:

@@ -183,12 +183,13 @@ def pull_secret(source: Source, secret: Callable[[str], str]) -> Manifest | None
 def _logins(source: Source) -> dict[str, tuple[str, str]]:
     """Return the registries that nodes log in to: host, then account and secret of its password.
 
-    They are those of the platform's own cluster; beside hosts, the platform's own registry.
+    They are those of the platform's own cluster; beside hosts, the platform's own registry, where
+    each cluster has an account that may only pull.
     """
     own = source.settings.cluster
     if own is None:
         return {
-            urlsplit(route.url).netloc: (route.registry.username, route.registry.secret)
+            urlsplit(route.url).netloc: route.registry.pull.of(source.host)
             for route in source.plan.routes
             if route.registry
         }

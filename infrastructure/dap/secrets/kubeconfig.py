@@ -1,4 +1,4 @@
-"""A kubeconfig among the secrets: it must work on any machine, with nothing beside it."""
+"""A kubeconfig, and one among the secrets: that works on any machine, with nothing beside it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ def is_kubeconfig(name: str) -> bool:
 
 
 def contexts(text: str) -> list[str]:
-    """Return the names of the contexts that a kubeconfig has.
+    """Return the names of the contexts that a kubeconfig has; it may have none.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no kubeconfig; the message quotes nothing of it.
     """
-    return [str(each["name"]) for each in _parts(_read(text), "contexts")]
+    data = _read(text)
+    # One of several files, as kubectl takes them, may have but users or clusters.
+    listed = _parts(data, "contexts") if data.get("contexts") else []
+    return [str(each["name"]) for each in listed]
 
 
 def check_kubeconfig(name: str, text: str) -> str:
@@ -44,6 +47,8 @@ def check_kubeconfig(name: str, text: str) -> str:
     try:
         data = _read(text)
         wrong = [problem for each in _PARTS for problem in _problems(data, *each)]
+        if not data["contexts"]:
+            wrong.append("is no kubeconfig: it has no contexts")
     except ValueError as error:
         wrong = [str(error)]
     if wrong:
@@ -59,9 +64,9 @@ def _read(text: str) -> dict[str, Any]:
         data = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ValueError("is no YAML") from None  # whose message would quote it
-    if not isinstance(data, dict) or not data.get("contexts"):
-        raise ValueError("is no kubeconfig: it has no contexts")
-    return data
+    if data is None or isinstance(data, dict):
+        return data or {}
+    raise ValueError("is no kubeconfig: it has no contexts")
 
 
 def _parts(data: dict[str, Any], key: str) -> list[dict[str, Any]]:

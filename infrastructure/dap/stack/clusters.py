@@ -34,15 +34,28 @@ class InCluster:
     changes: tuple[Change, ...]
 
 
-def check(prepared: Prepared) -> None:
-    """Check what can be checked of clusters before anything is changed anywhere.
+def check(prepared: Prepared, tell: Tell) -> None:
+    """Look at clusters before anything is changed anywhere: whether each takes what is for it.
+
+    One that does not answer is told; it fails by itself, and keeps nothing else from its deploy.
 
     Raises:
-        DapError: a kubeconfig or quota does not fit, or Pulumi is not there.
+        InputError: names each cluster that refuses, or whose settings or kubeconfig do not fit.
     """
-    for host, _ in _made(prepared, asking=False):
-        with _engine(prepared, host, _silent):
-            pass
+
+    def look(host: HostPlan, made: Objects) -> InCluster:
+        with _engine(prepared, host, _silent) as engine:
+            try:
+                with connected(engine.place) as live:
+                    live.refuse(prepared.plan.settings, made)
+            except InputError:
+                raise
+            except DapError as error:
+                tell(f"{host.host.name}: {error.message}; going on without")
+        return InCluster(host.host.name, ())
+
+    made = _made(prepared, asking=False)
+    _each((host.host.name, _calls(look, host, objects)) for host, objects in made)
 
 
 def deploy(prepared: Prepared, tell: Tell) -> list[InCluster]:
@@ -207,7 +220,7 @@ def _take_off(prepared: Prepared, name: str, tell: Tell) -> InCluster:
                 f"the vault has no secret {secret}",
                 f"bring it back, or if the cluster is gone for good: --forget {name}",
             )
-        place = Place(stack_of(settings.name, name), settings.name, "", "", files)
+        place = Place(stack_of(settings.name, name), settings.name, files, None)
         engine = Engine(prepared.root, settings, vault, _prefixed(tell, name), place=place)
         return InCluster(name, engine.destroy(data=True, forget=True).changes)
 
@@ -225,7 +238,7 @@ def _each(calls: Iterable[tuple[str, Callable[[], InCluster]]]) -> list[InCluste
         try:
             done.append(call())
         except DapError as error:
-            problems.append(f"cluster {name}: {error.message}")
+            problems += [f"cluster {name}: {line}" for line in error.message.splitlines()]
             problems += [f"  {error.hint}"] if error.hint else []
             refused = refused and isinstance(error, InputError)
     if problems:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from dap.stack.model import ApplicationArgs, Object, SpaceArgs, VolumesArgs
 
@@ -15,30 +14,30 @@ NO_ADDRESS = "0.0.0.0"  # noqa: S104  no address to listen on
 _MANAGED = {"pulumi.com/patchFieldManager": MANAGER}
 # Whether a pod is ready is judged after content is made, without which some never are.
 _AT_ONCE = {**_MANAGED, "pulumi.com/skipAwait": "true"}
-_CLASSES: dict[str, Callable[[], Callable[..., pulumi.CustomResource]]] = {
-    "ConfigMap": lambda: kubernetes.core.v1.ConfigMap,
-    "Deployment": lambda: kubernetes.apps.v1.Deployment,
-    "Ingress": lambda: kubernetes.networking.v1.Ingress,
-    "LimitRange": lambda: kubernetes.core.v1.LimitRange,
-    "Namespace": lambda: kubernetes.core.v1.Namespace,
-    "NetworkPolicy": lambda: kubernetes.networking.v1.NetworkPolicy,
-    "PersistentVolumeClaim": lambda: kubernetes.core.v1.PersistentVolumeClaim,
-    "PodDisruptionBudget": lambda: kubernetes.policy.v1.PodDisruptionBudget,
-    "ResourceQuota": lambda: kubernetes.core.v1.ResourceQuota,
-    "Role": lambda: kubernetes.rbac.v1.Role,
-    "RoleBinding": lambda: kubernetes.rbac.v1.RoleBinding,
-    "Secret": lambda: kubernetes.core.v1.Secret,
-    "Service": lambda: kubernetes.core.v1.Service,
-    "ServiceAccount": lambda: kubernetes.core.v1.ServiceAccount,
-    "StatefulSet": lambda: kubernetes.apps.v1.StatefulSet,
-}
-_RENAMED = {
-    "automountServiceAccountToken": "automount_service_account_token",
-    "binaryData": "binary_data",
-    "imagePullSecrets": "image_pull_secrets",
-    "roleRef": "role_ref",
-}
+_SECRET = ["data", "stringData"]
 Resources = list[pulumi.CustomResource]
+
+
+class _Thing(pulumi.CustomResource):
+    """An object, given as the API has it.
+
+    The SDK's class of each kind asks for other names of keys, and to translate them back took most
+    of a run's time.
+    """
+
+    def __init__(self, thing: Object, options: pulumi.ResourceOptions) -> None:
+        group, _, version = thing["apiVersion"].rpartition("/")
+        given = dict(thing)
+        if thing["kind"] == "Secret":
+            given |= {key: pulumi.Output.secret(thing[key]) for key in _SECRET if key in thing}
+            secret = pulumi.ResourceOptions(additional_secret_outputs=_SECRET)
+            options = pulumi.ResourceOptions.merge(options, secret)
+        super().__init__(
+            f"kubernetes:{group or 'core'}/{version}:{thing['kind']}",
+            f"{thing['kind']}/{thing['metadata']['name']}",
+            given,
+            options,
+        )
 
 
 class _Component(pulumi.ComponentResource):
@@ -49,22 +48,14 @@ class _Component(pulumi.ComponentResource):
         own = pulumi.ResourceOptions(depends_on=list(after), **options)
         super().__init__(kind, name, None, own)
 
-    def _make(
-        self, thing: Object, *, awaited: bool = False, **options: Any
-    ) -> pulumi.CustomResource:
-        rest = {_RENAMED.get(key, key): value for key, value in thing.items() if key not in _OWN}
+    def _make(self, thing: Object, *, awaited: bool = False, **options: Any) -> _Thing:
         metadata = thing["metadata"]
         notes = _MANAGED if awaited else _AT_ONCE
         annotations = {**metadata.get("annotations", {}), **notes}
-        return _CLASSES[thing["kind"]]()(
-            f"{thing['kind']}/{metadata['name']}",
-            opts=pulumi.ResourceOptions(parent=self, **options),
-            metadata={**metadata, "annotations": annotations},
-            **rest,
+        return _Thing(
+            {**thing, "metadata": {**metadata, "annotations": annotations}},
+            pulumi.ResourceOptions(parent=self, **options),
         )
-
-
-_OWN = ("apiVersion", "kind", "metadata")
 
 
 class Space(_Component):
@@ -139,10 +130,8 @@ class Application(_Component):
     def address(self) -> pulumi.Output[str]:
         """The address of its Service; in a preview before its namespace is there, none."""
         (service,) = self.services
-        found: pulumi.Output[str] = service.spec.apply(  # type: ignore[attr-defined]
-            lambda spec: spec.get("cluster_ip") or NO_ADDRESS
-        )
-        return found
+        spec: pulumi.Output[Object] = pulumi.get(service, "spec")
+        return spec.apply(lambda found: found.get("clusterIP") or NO_ADDRESS)
 
 
 def _asking(workload: Object, nameserver: pulumi.Input[str]) -> Object:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from dap.secrets.kubeconfig import contexts
 from dap.settings import Problem, Settings, choice, refusal
+from dap.settings.problem import Path as Where
 
 PLACE = "~/.kube/config"
 
@@ -38,26 +38,38 @@ def find(settings: Settings, root: Path) -> tuple[Path, ...]:
     def problem(what: str, allowed: str, found: object) -> Problem:
         return settings.problem(("cluster", key), what, allowed, found)
 
-    contexts: list[str] = []
+    there: list[str] = []
     for file in files:
         try:
-            data: Any = yaml.safe_load(file.read_bytes())
-            contexts += [str(each["name"]) for each in data.get("contexts") or ()]
+            there += contexts(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             if given or len(files) == 1:
                 what = f"there is no kubeconfig {file}"
                 given_as = given or cluster.context
                 raise refusal([problem(what, "cluster.kubeconfig: FILE", given_as)]) from None
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             what = "the file is no kubeconfig that can be read"
             raise refusal([problem(what, "as kubectl reads it", str(file))]) from error
-    if cluster.context not in contexts:
-        what = f"is no context of {', '.join(str(file) for file in files)}"
-        raise refusal(
-            [
-                settings.problem(
-                    ("cluster", "context"), what, choice(cluster.context, contexts), cluster.context
-                )
-            ]
-        )
+    named = ", ".join(str(file) for file in files)
+    require(settings, ("cluster",), cluster.context, there, named)
     return files
+
+
+def require(
+    settings: Settings, where: Where, context: str, there: Sequence[str], file: str
+) -> None:
+    """Refuse settings whose context is not in a kubeconfig.
+
+    Args:
+        settings: of the platform.
+        where: leads to what they say of the cluster.
+        context: what they name.
+        there: the contexts that the kubeconfig has.
+        file: what to call it.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    if context not in there:
+        path, what = (*where, "context"), f"is no context of {file}"
+        raise refusal([settings.problem(path, what, choice(context, there), context)])

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from urllib3.exceptions import HTTPError
 
 from dap.cluster import Manifest, Objects
 from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
-from dap.errors import DapError
+from dap.errors import DapError, InputError
 from dap.settings import Settings
 from dap.stack import pulls
 from dap.stack.drift import differing
-from dap.stack.model import WORKLOADS
+from dap.stack.model import SWEPT, WORKLOADS
 from dap.stack.place import Place
 from dap.stack.preflight import asking, refuse
 
@@ -34,23 +35,13 @@ _READ_S = 300.0
 _READ = '[ ! -e "$0" ] || base64 -w 0 "$0"'
 # A container that waits for one of these waits for ever.
 _STUCK = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
-# Nothing is taken away that holds data, or that the platform did not make by its objects.
-SWEPT = (
-    *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
-    *(("apps/v1", kind) for kind in WORKLOADS),
-    ("batch/v1", "Job"),
-    ("networking.k8s.io/v1", "Ingress"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("policy/v1", "PodDisruptionBudget"),
-    *(("rbac.authorization.k8s.io/v1", kind) for kind in ("Role", "RoleBinding")),
-)
-"""Kinds of which nothing may be there with the platform's label that is not planned."""
 
 
 class Live:
     """The namespace of one platform, asked by its label; `connected` makes one."""
 
     def __init__(self, place: Place, api: Any, dynamic: Any) -> None:
+        self._whole = place
         self._namespace = place.namespace
         self._label = f"{PLATFORM_LABEL}={place.platform}"
         self._registry = place.registry
@@ -58,12 +49,12 @@ class Live:
         self._dynamic = dynamic
 
     def refuse(self, settings: Settings, objects: Objects) -> None:
-        """Look whether the cluster takes the objects of a platform.
+        """Look whether the cluster takes the objects.
 
         Raises:
             InputError: it does not; tells all reasons.
         """
-        refuse(asking(self._dynamic), settings, objects)
+        refuse(asking(self._dynamic), settings, self._whole, objects)
 
     def await_started(self, objects: Objects, tell: Callable[[str], None]) -> None:
         """Wait until each pod runs; it may wait for content that a task makes to be ready.
@@ -353,6 +344,7 @@ def connected(place: Place) -> Iterator[Live]:
         place: of its stack.
 
     Raises:
+        InputError: the cluster does not know the context's account.
         DapError: the cluster does not answer, or refuses.
     """
     context = place.context
@@ -364,6 +356,11 @@ def connected(place: Place) -> Iterator[Live]:
             api = loaded(os.pathsep.join(map(str, place.files)), context, persist_config=False)
             yield Live(place, api, dynamic(api, cache_file=str(Path(folder, "api"))))
     except (DynamicApiError, client.ApiException) as error:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            raise InputError(
+                f"the cluster of context {context} does not know its account",
+                "its token or certificate has run out, or is another cluster's: get a new one",
+            ) from error
         raise DapError(f"the cluster of context {context} refuses: {error.reason}") from error
     except (HTTPError, config.ConfigException) as error:
         raise DapError(

@@ -54,6 +54,17 @@ class PlatformArgs(Args):
 
 WORKLOADS = ("Deployment", "StatefulSet")
 """Kinds of what runs a service."""
+# Nothing is taken away that holds data, or that the platform did not make by its objects.
+SWEPT = (
+    *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
+    *(("apps/v1", kind) for kind in WORKLOADS),
+    ("batch/v1", "Job"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy/v1", "PodDisruptionBudget"),
+    *(("rbac.authorization.k8s.io/v1", kind) for kind in ("Role", "RoleBinding")),
+)
+"""Kinds of which nothing may be there with the platform's label that is not planned."""
 
 
 def shared_out(objects: Objects, held: Iterable[Object] = ()) -> PlatformArgs:

@@ -5,30 +5,42 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dap.engine import Prepared
-from dap.plan import HostView, kubeconfig
+from dap.plan import ClusterPlace, HostView, kubeconfig
 from dap.secrets.kubeconfig import contexts
-from dap.settings import ClusterRegistry, Settings, choice, refusal
-from dap.stack.kubeconfig import find
+from dap.settings import ClusterRegistry, Settings
+from dap.stack.kubeconfig import find, require
 
 
 @dataclass(frozen=True)
 class Place:
     """A stack's name, the platform's, and where its objects are.
 
-    `files` are the kubeconfig. `context` is empty where the state alone knows it. Nodes pull the
-    platform's images from `registry`.
+    `files` are the kubeconfig. `at` is None where the state alone knows it.
     """
 
     stack: str
     platform: str
-    namespace: str
-    context: str
     files: tuple[Path, ...]
-    registry: ClusterRegistry = field(default_factory=ClusterRegistry)
+    at: ClusterPlace | None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace; empty where the state alone knows it."""
+        return self.at.namespace if self.at else ""
+
+    @property
+    def context(self) -> str:
+        """The context of the kubeconfig; empty where the state alone knows it."""
+        return self.at.cluster.context if self.at else ""
+
+    @property
+    def registry(self) -> ClusterRegistry:
+        """What nodes pull the platform's images from."""
+        return self.at.cluster.registry if self.at else ClusterRegistry()
 
 
 def of_platform(settings: Settings, root: Path) -> Place:
@@ -44,8 +56,8 @@ def placed(settings: Settings, files: tuple[Path, ...]) -> Place:
     """Return the place of a platform whose target is kubernetes, with this kubeconfig."""
     if settings.cluster is None:
         raise ValueError("the platform's target is no cluster")
-    name, cluster = settings.name, settings.cluster
-    return Place(name, name, settings.namespace, cluster.context, files, cluster.registry)
+    at = ClusterPlace(settings.cluster, settings.namespace, ("cluster",))
+    return Place(settings.name, settings.name, files, at)
 
 
 def stack_of(platform: str, cluster: str) -> str:
@@ -63,19 +75,15 @@ def of_cluster(prepared: Prepared, host: HostView) -> Iterator[Place]:
     settings = prepared.plan.settings
     if host.place is None or host.jobs is None:
         raise ValueError(f"{host.name} is no cluster that runs jobs")
-    stack, context = stack_of(settings.name, host.name), host.place.cluster.context
-    if host.place.where == ("cluster",):
-        files = find(settings, prepared.root)
-        yield Place(stack, settings.name, host.place.namespace, context, files)
+    stack, at = stack_of(settings.name, host.name), host.place
+    if at.where == ("cluster",):
+        yield Place(stack, settings.name, find(settings, prepared.root), at)
         return
     secret = kubeconfig(host.name)
-    there = contexts(prepared.vault.get(secret))
-    if context not in there:
-        what = f"is no context of the secret {secret}"
-        path = (*host.place.where, "context")
-        raise refusal([settings.problem(path, what, choice(context, there), context)])
-    with written(prepared.vault.get(secret)) as file:
-        yield Place(stack, settings.name, host.place.namespace, context, (file,))
+    text = prepared.vault.get(secret)
+    require(settings, at.where, at.cluster.context, contexts(text), f"the secret {secret}")
+    with written(text) as file:
+        yield Place(stack, settings.name, (file,), at)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What keeps a cluster from taking a platform, found before anything is changed.
+"""What keeps a cluster from taking objects, found before anything is changed.
 
 What an account may not look at, as volumes or other namespaces, is left to the cluster, which
 refuses it in the run; the next one goes on.
@@ -7,8 +7,9 @@ refuses it in the run; the next one goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
@@ -18,6 +19,8 @@ from dap.cluster import Manifest, Objects
 from dap.cluster.source import PLATFORM_LABEL
 from dap.errors import InputError
 from dap.settings import Problem, Settings, choice
+from dap.stack.model import SWEPT
+from dap.stack.place import Place
 
 Object = Mapping[str, Any]
 _quantity: Callable[[str], Decimal] = parse_quantity
@@ -25,50 +28,47 @@ Ask = Callable[[str, str, Object | None], Object]
 """Asks the API server: method, path, body. Raises what `kubernetes.dynamic` raises."""
 
 _MADE = ("create", "delete", "get", "list", "patch")
-# Beside the objects of the platform: what a deploy looks at, and the Jobs that it runs.
-_BESIDE = {
-    ("batch", "jobs"): ("create", "delete", "get", "list"),
-    ("networking.k8s.io", "ingresses"): ("list",),
-    ("rbac.authorization.k8s.io", "roles"): ("list",),
-    ("rbac.authorization.k8s.io", "rolebindings"): ("list",),
-    ("", "pods"): ("list",),
-    ("", "pods/log"): ("get",),
-}
+_RUN = ("create", "delete", "get", "list")
+_ROLES = "rbac.authorization.k8s.io"
+# Who may do these with roles, may give what they have not themselves.
+_BEYOND = ("escalate", "bind")
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _BY_HAND = "kubernetes.io/no-provisioner"
 _AUTHORIZATION = "/apis/authorization.k8s.io/v1"
 
 
-def refuse(ask: Ask, settings: Settings, objects: Objects) -> None:
-    """Look whether a cluster takes a platform.
+def refuse(ask: Ask, settings: Settings, place: Place, objects: Objects) -> None:
+    """Look whether a cluster takes objects: a platform's, or those of its clusters that run jobs.
 
     Args:
-        ask: asks the API server as the settings' context.
-        settings: of a platform on a cluster.
-        objects: of the platform.
+        ask: asks the API server as the context of `place`.
+        settings: of the platform.
+        place: of the objects.
+        objects: what is wanted there.
 
     Raises:
         InputError: it does not; tells all reasons.
     """
-    checks = Preflight(ask, settings, objects)
-    found = list(dict.fromkeys(str(each) for each in checks.problems()))
+    found = list(dict.fromkeys(map(str, Preflight(ask, settings, place, objects).problems())))
     if found:
         raise InputError("\n".join(found), "nothing was changed")
 
 
 class Preflight:
-    """The checks of one platform on one cluster."""
+    """The checks of what is wanted in one namespace of one cluster."""
 
-    def __init__(self, ask: Ask, settings: Settings, objects: Objects) -> None:
-        if settings.cluster is None:
-            raise ValueError("the platform's target is no cluster")
+    def __init__(self, ask: Ask, settings: Settings, place: Place, objects: Objects) -> None:
+        if place.at is None:
+            raise ValueError(f"where {place.stack} is, its state alone knows")
         self._ask = ask
         self._settings = settings
-        self._cluster = settings.cluster
-        self._platform = objects.platform
-        self._namespace = settings.namespace
+        self._at = place.at
+        self._context = place.context
+        self._namespace = place.namespace
+        self._wanted = objects.platform
+        self._tasks = objects.tasks
 
-    def problems(self) -> Iterator[Problem | str]:
+    def problems(self) -> Iterator[Problem]:
         """Yield what is wrong. Where the account may too little, that is all."""
         there: Object | None = None
         verbs: tuple[str, ...] = ("get", "patch")
@@ -78,7 +78,7 @@ class Preflight:
             verbs = ("create",)
         except ForbiddenError:
             pass  # told among what it may not
-        denied = list(self._denied(verbs))
+        denied = [*self._denied(verbs)]
         if denied:
             yield from denied
             return
@@ -91,6 +91,13 @@ class Preflight:
         yield from self._classes()
         yield from self._ingress_class()
         yield from self._node_ports()
+
+    def _problem(self, key: str, what: str, allowed: str = "", *found: object) -> Problem:
+        """Return a problem at a key of the section that describes the cluster."""
+        return self._settings.problem((*self._at.where, key), what, allowed, *found)
+
+    def _of(self, kind: str) -> list[Manifest]:
+        return [each for each in self._wanted if each["kind"] == kind]
 
     def _get(self, path: str) -> Object | None:
         """Return what is there; None where nothing is, or this account may not see it."""
@@ -108,7 +115,7 @@ class Preflight:
 
     # What the account may.
 
-    def _denied(self, of_namespace: Iterable[str]) -> Iterator[str]:
+    def _denied(self, of_namespace: Iterable[str]) -> Iterator[Problem]:
         missing: dict[str, list[str]] = {}
         for verb in of_namespace:
             asked = {"verb": verb, "resource": "namespaces", "name": self._namespace}
@@ -117,23 +124,44 @@ class Preflight:
         spec = {"spec": {"namespace": self._namespace}}
         said = self._ask("post", f"{_AUTHORIZATION}/selfsubjectrulesreviews", spec)
         rules = said["status"].get("resourceRules") or ()
-        for (group, name), verbs in self._wanted().items():
+        for (group, name), verbs in self._needed().items():
             # What no rule says may be a webhook's to grant, which tells no rules.
-            resource, _, part = name.partition("/")
-            place = {"group": group, "resource": resource, "namespace": self._namespace}
             lacking = [
                 verb
                 for verb in verbs
-                if not _granted(rules, group, name, verb)
-                and not self._may({**place, "verb": verb, "subresource": part})
+                if not _granted(rules, group, name, verb) and not self._may_here(group, name, verb)
             ]
             if lacking:
                 missing[name] = lacking
         if missing:
-            listed = "; ".join(f"{', '.join(verbs)} {name}" for name, verbs in missing.items())
-            yield (
-                f"context {self._cluster.context} may not do all that a deploy does in namespace "
-                f"{self._namespace}: {listed}"
+            yield self._problem(
+                "context",
+                f"{self._context} may not do all that a deploy does in namespace "
+                f"{self._namespace}: {_listed(missing)}",
+            )
+        yield from self._beyond(rules)
+
+    def _beyond(self, rules: Sequence[Object]) -> Iterator[Problem]:
+        """Yield what roles give that the account has not.
+
+        Kubernetes lets nobody give that ("Privilege escalation prevention and bootstrapping"); it
+        goes by rules, which say nothing of a webhook's grants.
+        """
+        lacking: dict[str, dict[str, list[str]]] = {}
+        for role in self._of("Role"):
+            for rule in role["rules"]:
+                parts = (rule["apiGroups"], rule["resources"], rule["verbs"])
+                for group, name, verb in product(*parts):
+                    if not _granted(rules, group, name, verb):
+                        of_role = lacking.setdefault(role["metadata"]["name"], {})
+                        of_role.setdefault(name, []).append(verb)
+        if not lacking or all(self._may_here(_ROLES, "roles", verb) for verb in _BEYOND):
+            return
+        for role_name, missing in lacking.items():
+            yield self._problem(
+                "context",
+                f"{self._context} has not itself what Role {role_name} gives in namespace "
+                f"{self._namespace}, and nobody can give what they have not: {_listed(missing)}",
             )
 
     def _may(self, attributes: Object) -> bool:
@@ -141,20 +169,28 @@ class Preflight:
         said = self._ask("post", f"{_AUTHORIZATION}/selfsubjectaccessreviews", spec)
         return bool(said["status"]["allowed"])
 
-    def _wanted(self) -> dict[tuple[str, str], tuple[str, ...]]:
+    def _may_here(self, group: str, name: str, verb: str) -> bool:
+        resource, _, part = name.partition("/")
+        place = {"group": group, "resource": resource, "namespace": self._namespace}
+        return self._may({**place, "verb": verb, "subresource": part})
+
+    def _needed(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return the verbs that a deploy needs of each resource."""
+        looked = {(_group(version), _plural(kind)): ("list",) for version, kind in SWEPT}
+        run = {("batch", "jobs"): _RUN, ("", "pods/log"): ("get",)} if self._tasks else {}
         made = {
-            (_group(each), _plural(each["kind"])): _MADE
-            for each in self._platform
+            (_group(each["apiVersion"]), _plural(each["kind"])): _MADE
+            for each in self._wanted
             if each["kind"] != "Namespace"
         }
-        return {**_BESIDE, **made}
+        return {("", "pods"): ("list",), **looked, **run, **made}
 
     # What is somebody else's.
 
-    def _others(self) -> Iterator[str]:
-        kinds = {(each["apiVersion"], each["kind"]) for each in self._platform}
+    def _others(self) -> Iterator[Problem]:
+        kinds = {(each["apiVersion"], each["kind"]) for each in self._wanted}
         for version, kind in sorted(kinds - {("v1", "Namespace")}):
-            names = {each["metadata"]["name"] for each in self._platform if each["kind"] == kind}
+            names = {each["metadata"]["name"] for each in self._of(kind)}
             place = f"/api/{version}" if version == "v1" else f"/apis/{version}"
             path = f"{place}/namespaces/{self._namespace}/{_plural(kind)}"
             for live in self._items(path):
@@ -162,26 +198,27 @@ class Preflight:
                 if name in names and not self._ours(live):
                     yield from self._foreign(kind, name, live)
 
-    def _foreign(self, kind: str, name: str, live: Object) -> Iterator[str]:
+    def _foreign(self, kind: str, name: str, live: Object) -> Iterator[Problem]:
         owner = (live["metadata"].get("labels") or {}).get(PLATFORM_LABEL)
         whose = f"is part of {owner}" if owner else "is somebody else's"
         there = "" if kind == "Namespace" else f" --namespace {self._namespace}"
-        yield (
-            f"{kind} {name} is there and {whose}: choose another cluster.namespace, or hand it "
-            f"over: kubectl --context {self._cluster.context}{there} label --overwrite "
-            f"{kind.lower()} {name} {PLATFORM_LABEL}={self._settings.name}"
+        yield self._problem(
+            "namespace",
+            f"{kind} {name} is there and {whose}",
+            f"another namespace, or hand it over: kubectl --context {self._context}{there} label "
+            f"--overwrite {kind.lower()} {name} {PLATFORM_LABEL}={self._settings.name}",
         )
 
     # What does not suffice.
 
-    def _quotas(self) -> Iterator[str]:
-        given = self._cluster.quota
+    def _quotas(self) -> Iterator[Problem]:
+        given = self._at.cluster.quota
         settled = {
             "requests.cpu": given.cpus,
             "requests.memory": given.memory,
             "requests.storage": given.storage,
         }
-        (own,) = (each for each in self._platform if each["kind"] == "ResourceQuota")
+        (own,) = self._of("ResourceQuota")
         needed = {
             key: value for key, value in own["spec"]["hard"].items() if settled.get(key) is None
         }
@@ -193,19 +230,19 @@ class Preflight:
                 # The API knows requests by their short names, too.
                 most = hard.get(key, hard.get(key.removeprefix("requests.")))
                 if most is not None and _quantity(most) < _quantity(value):
-                    yield (
+                    yield self._problem(
+                        "namespace",
                         f"ResourceQuota {live['metadata']['name']} of namespace {self._namespace} "
-                        f"gives {key} {most}, and the platform needs {value}"
+                        f"gives {key} {most}, and the platform needs {value} there",
                     )
 
     def _classes(self) -> Iterator[Problem]:
-        path: tuple[str, ...] = ("cluster", "storage_class")
-        claims = [each for each in self._platform if each["kind"] == "PersistentVolumeClaim"]
-        listed = self._get("/apis/storage.k8s.io/v1/storageclasses")
-        if not claims or listed is None:
+        claims = self._of("PersistentVolumeClaim")
+        listed = self._get("/apis/storage.k8s.io/v1/storageclasses") if claims else None
+        if listed is None:
             return
         found = {each["metadata"]["name"]: each for each in listed.get("items") or ()}
-        wanted = self._cluster.storage_class
+        wanted = self._at.cluster.storage_class
         if wanted is None:
             default = [
                 name
@@ -214,25 +251,24 @@ class Preflight:
             ]
             if not default:
                 what = "is left out, and the cluster has no default class"
-                yield self._settings.problem(path, what, choice("", sorted(found)))
+                yield self._problem("storage_class", what, choice("", sorted(found)))
                 return
             wanted = default[0]
         if wanted not in found:
             what = "is no storage class of the cluster"
-            yield self._settings.problem(path, what, choice(wanted, sorted(found)), wanted)
+            yield self._problem("storage_class", what, choice(wanted, sorted(found)), wanted)
         elif found[wanted].get("provisioner") == _BY_HAND:
             yield from self._by_hand(wanted, claims)
 
     def _ingress_class(self) -> Iterator[Problem]:
-        wanted = self._cluster.ingress_class
+        wanted = self._at.cluster.ingress_class
         listed = self._get("/apis/networking.k8s.io/v1/ingressclasses") if wanted else None
         if wanted is None or listed is None:
             return
         names = sorted(each["metadata"]["name"] for each in listed.get("items") or ())
         if wanted not in names:
             what = "is no ingress class of the cluster"
-            path = ("cluster", "ingress_class")
-            yield self._settings.problem(path, what, choice(wanted, names), wanted)
+            yield self._problem("ingress_class", what, choice(wanted, names), wanted)
 
     def _by_hand(self, name: str, claims: Iterable[Manifest]) -> Iterator[Problem]:
         """Yield that volumes are missing which somebody has to make."""
@@ -257,15 +293,12 @@ class Preflight:
                 f"makes no volumes by itself ({_BY_HAND}): {len(left)} are needed, "
                 f"{len(free)} are free"
             )
-            yield self._settings.problem(
-                ("cluster", "storage_class"), what, "a class with a provisioner", name
-            )
+            yield self._problem("storage_class", what, "a class with a provisioner", name)
 
-    def _node_ports(self) -> Iterator[str]:
+    def _node_ports(self) -> Iterator[Problem]:
         wanted = {
             port["nodePort"]
-            for each in self._platform
-            if each["kind"] == "Service"
+            for each in self._of("Service")
             for port in each["spec"].get("ports", ())
             if "nodePort" in port
         }
@@ -275,10 +308,11 @@ class Preflight:
                 continue
             for port in live["spec"].get("ports") or ():
                 if port.get("nodePort") in wanted:
-                    yield (
-                        f"platform.yml: ports: NodePort {port['nodePort']} is taken by Service "
-                        f"{names['name']} of namespace {names['namespace']}"
+                    what = (
+                        f"NodePort {port['nodePort']} is taken by Service {names['name']} of "
+                        f"namespace {names['namespace']}"
                     )
+                    yield self._settings.problem(("ports",), what)
 
 
 def _granted(rules: Iterable[Object], group: str, resource: str, verb: str) -> bool:
@@ -293,9 +327,12 @@ def _granted(rules: Iterable[Object], group: str, resource: str, verb: str) -> b
     )
 
 
-def _group(thing: Manifest) -> str:
-    group, _, version = thing["apiVersion"].rpartition("/")
-    return group if version else ""
+def _listed(verbs: Mapping[str, Iterable[str]]) -> str:
+    return "; ".join(f"{', '.join(each)} {name}" for name, each in verbs.items())
+
+
+def _group(version: str) -> str:
+    return version.rpartition("/")[0]
 
 
 def _plural(kind: str) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pulumi
-import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes import Provider
 
 from dap.stack.components import Application, Space, Volumes
 from dap.stack.model import PlatformArgs
 
 
-def platform(args: PlatformArgs, context: str) -> None:
+async def platform(args: PlatformArgs, context: str) -> None:
     """Declare a platform to Pulumi's engine, which runs this.
 
     Args:
         args: its objects.
         context: of the kubeconfig that the engine's environment names.
     """
-    provider = kubernetes.Provider(
+    provider = Provider(
         "cluster",
         context=context,
         # Not the file, which each operator has elsewhere: the same context is the same cluster.
@@ -46,3 +48,6 @@ def platform(args: PlatformArgs, context: str) -> None:
         address = naming.address
     for each in made.values():
         each.run([*first, *(volumes.claims[name] for name in each.mounted)], address)
+    # What has begun, the SDK awaits; where nothing has, it asks over and over until the run's end,
+    # which takes a processor.
+    await asyncio.sleep(0)

@@ -18,7 +18,8 @@ from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.engine.prepare import Prepared
 from dap.settings import EVERYWHERE
 from dap.stack import objects_of
-from dap.stack.live import SWEPT, Live
+from dap.stack.live import Live
+from dap.stack.model import SWEPT
 from kubernetes import client
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import STDERR_CHANNEL, STDOUT_CHANNEL

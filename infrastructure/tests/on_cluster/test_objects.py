@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acceptance import expect_none
 from acceptance.cluster import Cluster
-from dap.stack.live import SWEPT
+from dap.stack.model import SWEPT
 
 REMEDY = "make plan shows what differs; make deploy sets it right"
 

@@ -104,7 +104,7 @@ def test_without_a_kubeconfig_nothing_is_done(dap: Dap, did: list[str]) -> None:
     ("verb", "order"),
     [
         ("deploy", ["check", "hosts", "clusters: deploy"]),
-        ("plan", ["hosts", "clusters: plan"]),
+        ("plan", ["check", "hosts", "clusters: plan"]),
         ("destroy", ["clusters: destroy", "hosts"]),
     ],
 )
@@ -118,6 +118,18 @@ def test_clusters_come_after_the_hosts_and_go_before_them(
     assert told["clusters"] == {
         "gpu": [{"operation": "create", "object": "Deployment/gitlab-runner", "paths": []}]
     }
+
+
+@pytest.mark.usefixtures("kubeconfig")
+@pytest.mark.parametrize("verb", ["deploy", "plan"])
+def test_what_a_cluster_refuses_keeps_hosts_from_being_changed(
+    dap: Dap, did: list[str], monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InputError("cluster gpu: no")
+
+    monkeypatch.setattr(clusters, "check", refuse)
+    assert (dap(verb)[0], did) == (InputError.status, [])
 
 
 @pytest.mark.usefixtures("kubeconfig")

@@ -27,16 +27,20 @@ class Server:
         rules: what the account may in the namespace.
         wide: what it may beyond these: verb and resource.
         asked: method and path of each request.
+        fails: status of all answers; 0: as there is something or not.
     """
 
     things: dict[str, Any] = field(default_factory=dict)
     rules: list[Thing] = field(default_factory=lambda: [ALL])
     wide: set[str] = field(default_factory=lambda: {"create namespaces", "get namespaces"})
     asked: list[tuple[str, str]] = field(default_factory=list)
+    fails: int = 0
 
     def answer(self, method: str, path: str, body: Thing) -> tuple[int, Thing]:
         """Status and content of an answer."""
         self.asked.append((method, path))
+        if self.fails:
+            return self.fails, {"kind": "Status"}
         if path == f"{_REVIEW}rulesreviews":
             return 201, {"status": {"resourceRules": self.rules, "incomplete": True}}
         if path == f"{_REVIEW}accessreviews":

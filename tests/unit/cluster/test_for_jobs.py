@@ -8,11 +8,22 @@ import tomllib
 from typing import Any
 
 import pytest
+from dap.catalogue import read_catalogue
 from dap.errors import InputError
-from dap.settings import SettingsError
+from dap.plan import make_plan, secret_specs
+from dap.render import render
+from dap.settings import Settings, SettingsError
 
 from tests.paths import ROOT
-from tests.unit.cluster.conftest import ON_CLUSTER, Api, Made, for_jobs, on_cluster
+from tests.unit.cluster.conftest import (
+    BESIDE,
+    ON_CLUSTER,
+    AnyVault,
+    Api,
+    Made,
+    for_jobs,
+    on_cluster,
+)
 from tests.unit.cluster.policies import Elsewhere, Pod, passes
 from tests.unit.cluster.standard import violations
 from tests.unit.conftest import Project
@@ -167,13 +178,32 @@ def test_nodes_log_in_where_environments_are() -> None:
         data = json.loads(base64.b64decode(held["data"][".dockerconfigjson"]))["auths"]
         return {host: base64.b64decode(each["auth"]).decode() for host, each in data.items()}
 
-    beside = logins("beside hosts")
-    assert "registry.dap.test" in beside
-    assert all(":value-of-" in login for login in beside.values())
+    # By an account of its own, which may only pull.
+    assert logins("beside hosts") == {
+        "registry.dap.test": "cluster_gpu:value-of-registry-pull-gpu-x7"
+    }
     assert logins("own") == {}
     assert logins("own with a registry") == {
         "images.example.org": "puller:value-of-cluster-registry-password-x7"
     }
+
+
+def test_an_account_that_pulls_is_known_while_its_cluster_is() -> None:
+    def known(*names: str) -> set[str]:
+        given = {**BESIDE, "clusters": [{"name": name, "context": name} for name in names]}
+        plan = make_plan(Settings.model_validate(given), read_catalogue(ROOT))
+        specs = secret_specs(plan)
+        assert {name for name in specs if "/pull-" in name} == {
+            f"registry/pull-{name}" for name in names
+        }
+        (tree,) = render(plan, AnyVault(dict(specs)))
+        texts = {file.path: file.content.decode() for file in tree.files if file.secret}
+        lines = texts["secrets/registry/registry/htpasswd"].splitlines()
+        return {line.partition(":")[0] for line in lines} - {"platform_admin", "admin", "analysis"}
+
+    assert known("gpu", "far") == {"cluster_gpu", "cluster_far"}
+    assert known("far") == {"cluster_far"}
+    assert known() == set()
 
 
 def _accounts(made: Made) -> dict[str, dict[str, Any]]:

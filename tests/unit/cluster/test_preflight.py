@@ -98,7 +98,7 @@ def test_what_may_not_be_done_is_told_by_verb_and_resource(
     ]
     (line,) = looked(server, tmp_path, platform)
     start, _, told = line.partition(" in namespace dap: ")
-    assert start == "context here may not do all that a deploy does"
+    assert start == "platform.yml:1: cluster.context: here may not do all that a deploy does"
     missing = dict(part.rsplit(" ", 1)[::-1] for part in told.split("; "))
     assert missing == {
         "namespaces": "create",
@@ -147,7 +147,9 @@ def test_a_namespace_of_somebody_else_is_refused(
     server.wide = {"get namespaces", "patch namespaces"}
     server.things[HERE] = {"metadata": {"name": "dap", "labels": labels}}
     (line,) = looked(server, tmp_path, platform)
-    assert line.startswith(f"Namespace dap is there and {whose}: choose another cluster.namespace")
+    assert line.startswith(
+        f"platform.yml:1: cluster.namespace: Namespace dap is there and {whose}; allowed: another "
+    )
     assert line.endswith(
         "kubectl --context here label --overwrite namespace dap app.kubernetes.io/part-of=dap"
     )
@@ -166,7 +168,7 @@ def test_objects_of_somebody_else_are_refused_by_name(
         ],
     }
     lines = looked(server, tmp_path, platform)
-    found = [line.partition(" is there and")[0] for line in lines]
+    found = [line.partition(" is there and")[0].partition("namespace: ")[2] for line in lines]
     assert sorted(found) == ["Secret minio", "StatefulSet mlflow"]
 
 
@@ -182,7 +184,7 @@ def test_a_quota_of_the_namespace_that_is_too_small_is_refused(
         f"{HERE}/resourcequotas": [{"metadata": {"name": "team"}, "spec": {"hard": {key: given}}}],
     }
     (line,) = looked(server, tmp_path, platform)
-    assert line.startswith("ResourceQuota team of namespace dap gives requests.")
+    assert "cluster.namespace: ResourceQuota team of namespace dap gives requests." in line
     assert f" {given}, and the platform needs " in line
     server.things[f"{HERE}/resourcequotas"][0]["spec"]["hard"][key] = "900Gi"
     assert looked(server, tmp_path, platform) == []
@@ -234,7 +236,7 @@ def test_a_port_of_nodes_that_is_taken_is_refused(server: Server, tmp_path: Path
 
     server.things["/api/v1/services"] = [service("shop"), service("dap", **OURS)]
     assert looked(server, tmp_path, **ON_NODES) == [
-        "platform.yml: ports: NodePort 30443 is taken by Service web of namespace shop"
+        "platform.yml:1: ports: NodePort 30443 is taken by Service web of namespace shop"
     ]
 
 

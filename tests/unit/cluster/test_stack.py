@@ -80,6 +80,10 @@ def test_the_files_that_kubectl_takes(tmp_path: Path, monkeypatch: pytest.Monkey
     files = written(tmp_path / "a", "there"), written(tmp_path / "b", "here")
     monkeypatch.setenv("KUBECONFIG", f"{files[0]}:{tmp_path / 'none'}:{files[1]}")
     assert find(settings(), tmp_path)[::2] == files
+    (tmp_path / "users").write_text("users: [{name: ada}]\n")
+    (tmp_path / "empty").touch()
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'users'}:{tmp_path / 'empty'}:{files[1]}")
+    assert find(settings(), tmp_path)[2] == files[1]
     monkeypatch.delenv("KUBECONFIG")
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".kube").mkdir()
@@ -103,7 +107,7 @@ def test_a_file_that_is_not_there_is_refused(
     assert "cluster.context: there is no kubeconfig" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[]", "a: [", "contexts: [{}]", "- contexts"])
+@pytest.mark.parametrize("text", ["[]", "a: [", "contexts: [{}]", "contexts: here", "- contexts"])
 def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "k.yml").write_text(text)
     message = refused(tmp_path, kubeconfig="k.yml")

@@ -69,6 +69,7 @@ def test_what_is_of_one_machine_is_refused(
         f"- {TOKEN}",
         f"{TOKEN}: [",
         "contexts: []",
+        "{contexts: [], clusters: [{name: a}], users: [{name: a}]}",
         f"contexts: {TOKEN}",
         "contexts: [{}]",
     ],
