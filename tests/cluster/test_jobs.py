@@ -21,6 +21,11 @@ JOB_S = 180
 GONE_S = 90
 STATUS = "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'"
 ASK = "timeout 3 bash -c ': </dev/tcp/{host}/{port}' && echo 'open {host}' || echo 'shut {host}'"
+API = (
+    "import ssl, sys, urllib.error as e, urllib.request as r\n"
+    "try: r.urlopen(sys.argv[1], context=ssl._create_unverified_context())\n"
+    "except e.HTTPError as error: print('the API:', error.code)"
+).replace("\n", "\\n")
 
 
 @pytest.fixture(scope="module")
@@ -109,34 +114,30 @@ def test_a_job_is_who_and_reaches_what_a_cluster_lets_it(platform: JobsPlatform)
         for name, pod in platform.pods().items()
         if name.startswith("postgres-service-")
     )
-    api = platform.cluster.get("service", "kubernetes", "--namespace", "default")
+    address = f"https://{platform.cluster.addresses.node}:6443"
+    secrets = f"{address}/api/v1/namespaces/{platform.space}/secrets"
     runner = platform.cluster.get("pods", "--namespace", platform.space)["items"][0]
-    shut = {
-        postgres: 5432,
-        api["spec"]["clusterIP"]: 443,
-        platform.cluster.addresses.node: 6443,
-        runner["status"]["podIP"]: 9252,
-        "169.254.169.254": 80,
-    }
+    shut = {postgres: 5432, runner["status"]["podIP"]: 9252, "169.254.169.254": 80}
     git = f"git.{platform.project.domain}"
     asks = [ASK.format(host=host, port=port) for host, port in shut.items()]
     ask = ASK.format(host=git, port=platform.ports["https"])
     done = platform.ran(
         "\n".join(
             [
-                'echo "who $(id -u):$(id -g)"',
+                'echo "who $(id -u):$(id -g) at $HOME"',
                 STATUS,
                 "test ! -e /var/run/secrets/kubernetes.io && echo no token",
-                *asks,
-                ask,
+                *(*asks, ask),
+                # The API is as far as any address beyond the cluster, and takes nobody without a token.
+                f'python -c "$(printf "{API}")" {secrets}',
             ]
         )
     )
     assert done["status"] == "success", done["log"]
     said = done["log"]
     for line in (
-        *("who 1000:1000", "CapEff:0000000000000000", "CapBnd:0000000000000000"),
-        *("NoNewPrivs:1", "Seccomp:2", "no token", f"open {git}"),
+        *("who 1000:1000 at /home/analyst", "CapEff:0000000000000000", "CapBnd:0000000000000000"),
+        *("NoNewPrivs:1", "Seccomp:2", "no token", f"open {git}", "the API: 403"),
         *(f"shut {host}" for host in shut),
     ):
         assert line in said.splitlines(), (line, said)
