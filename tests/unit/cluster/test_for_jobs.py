@@ -128,10 +128,11 @@ def test_none_of_the_platforms_secrets_are_there_but_the_runners(made: Made) -> 
 def test_the_quota_has_room_for_the_runner_and_all_jobs(gpu: Made) -> None:
     (quota,) = gpu.kind("ResourceQuota").values()
     hard = quota["spec"]["hard"]
-    # Two runners while one takes the place of the other; three jobs with helper and one service.
-    assert hard["requests.memory"] == f"{1 + 3 * (16 + 1)}Gi"
-    assert hard["requests.cpu"] == f"{2 * 20 + 3 * (800 + 100)}m"
-    assert hard["requests.nvidia.com/gpu"] == "6"
+    # Two runners while one takes the place of the other; three jobs with helper and one service,
+    # and as many that are still going.
+    assert hard["requests.memory"] == f"{1 + 6 * (16 + 1)}Gi"
+    assert hard["requests.cpu"] == f"{2 * 20 + 6 * (800 + 100)}m"
+    assert hard["requests.nvidia.com/gpu"] == "12"
     job = configuration(gpu)["runners"][0]["kubernetes"]
     assert (job["memory_request"], job["cpu_request"]) == ("16Gi", "800m")
     assert job["helper_memory_request"] == job["service_memory_request"] == "512Mi"
@@ -143,7 +144,7 @@ def test_a_quota_that_is_too_small_is_refused_by_its_place() -> None:
     with pytest.raises(SettingsError) as caught:
         for_jobs(ROOT, {"clusters": [{"name": "a", "context": "b"}, small]})
     first, second = caught.value.problems
-    assert (first.path, first.allowed) == (("clusters", 1, "quota", "cpus"), "2.74 or more")
+    assert (first.path, first.allowed) == (("clusters", 1, "quota", "cpus"), "5.44 or more")
     assert second.path == ("clusters", 1, "quota", "memory")
 
 
