@@ -34,9 +34,10 @@ REVISION = "0" * 39 + "1"  # what a label of images made here says, which is no 
 def references() -> dict[str, str]:
     """Content tags of all targets; nothing is made."""
     builder = _images().builder.reference
+    runner = [file for file in read_files(RUNNER, RUNNER) if file.path != "README.md"]
     made_of: dict[tuple[str, ...], tuple[object, ...]] = {
         TARGETS: (builder, digest_of_files(read_files(CONTEXT, CONTEXT))),
-        RUNNERS: (builder, digest_of_files(read_files(RUNNER, RUNNER)), TOOLCHAIN.read_bytes()),
+        RUNNERS: (builder, digest_of_files(runner), TOOLCHAIN.read_bytes()),
     }
     found = {}
     for targets, parts in made_of.items():
