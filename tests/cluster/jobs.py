@@ -1,4 +1,4 @@
-"""A platform in the tests' cluster whose jobs run there: the runner is GitLab's own, GitLab a stand-in."""
+"""A platform in the tests' cluster that runs jobs: the runner is GitLab's own, GitLab a stand-in."""
 
 from __future__ import annotations
 

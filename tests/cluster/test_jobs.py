@@ -1,4 +1,4 @@
-"""Jobs of pipelines as pods: GitLab's own runner, as the platform configures it, on a real cluster."""
+"""Jobs of pipelines as pods: GitLab's own runner, as the platform configures it."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_job_is_who_and_reaches_what_a_cluster_lets_it(platform: JobsPlatform)
                 STATUS,
                 "test ! -e /var/run/secrets/kubernetes.io && echo no token",
                 *(*asks, ask),
-                # The API is as far as any address beyond the cluster, and takes nobody without a token.
+                # The API is as far as what is beyond the cluster; it takes nobody without a token.
                 f'python -c "$(printf "{API}")" {secrets}',
             ]
         )
