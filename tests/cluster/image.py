@@ -39,7 +39,7 @@ def references() -> dict[str, str]:
         TARGETS: (builder, digest_of_files(read_files(CONTEXT, CONTEXT))),
         RUNNERS: (builder, digest_of_files(runner), TOOLCHAIN.read_bytes()),
     }
-    found = {}
+    found: dict[str, str] = {}
     for targets, parts in made_of.items():
         tag = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
         found |= {target: f"{REPOSITORY}/{target}:{tag}" for target in targets}

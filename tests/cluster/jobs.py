@@ -1,4 +1,4 @@
-"""A platform in the tests' cluster that runs jobs: the runner is GitLab's own, GitLab a stand-in."""
+"""A platform that runs jobs in the tests' cluster: GitLab's own runner, a stand-in of GitLab."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class JobsPlatform(ClusterPlatform):
                 else:
                     shutil.copy(given, file)
             run("git", "add", "--all", cwd=Path(folder))
-            run("git", *who, "commit", "--quiet", "-m", branch, cwd=Path(folder))
+            run("git", *who, "commit", "--quiet", "--allow-empty", "-m", branch, cwd=Path(folder))
             run("git", "push", "--quiet", remote, f"HEAD:{ref}", cwd=Path(folder), env=ssh)
             commit = run("git", "rev-parse", "HEAD", cwd=Path(folder)).strip()
         return Pushed(branch, commit)
