@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
@@ -227,15 +226,6 @@ def test_a_push_that_changes_environments_is_told_who_builds_them(
     ((name, done),) = platform.jobs_of(pushed).items()
     assert name == "environments are built by deploys"
     assert "'make deploy' of this commit builds its environments" in done["log"]
-
-
-def test_all_is_well_by_verify_whose_pipeline_runs_there(platform: JobsPlatform) -> None:
-    done = platform.dap("verify", "--json")
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert found["ok"], [each for each in found["tests"] if each["outcome"] == "failed"]
-    ran = {each["check"] for each in found["tests"] if each["outcome"] == "passed"}
-    assert "names in a job" in ran
-    assert platform.jobs() == []
 
 
 def test_the_runner_was_refused_nothing(platform: JobsPlatform, example: Pushed) -> None:
