@@ -18,25 +18,42 @@ from tests.paths import ROOT
 from tests.unit.engine.modules import load
 
 CONTEXT = Path(__file__).with_name("image")
+# GitLab's runner has a folder of its own: with a change there, Kubernetes is not built anew.
+RUNNER = Path(__file__).with_name("runner")
+TOOLCHAIN = CONTEXT / "toolchain.lock"
 REPOSITORY = "dap-cluster"
 LABEL = "dap.cluster.image"
 # What pods start from; the rest is for this machine.
 FOR_PODS = ("pause", "coredns", "busybox")
 TARGETS = (*FOR_PODS, "node", "tools")
+RUNNERS = ("gitlab-runner", "gitlab-runner-helper")
 REVISION = "0" * 39 + "1"  # what a label of images made here says, which is no part of their tags
 
 
 @cache
 def references() -> dict[str, str]:
     """Content tags of all targets; nothing is made."""
-    made_of = (_images().builder.reference, digest_of_files(read_files(CONTEXT, CONTEXT)))
-    tag = hashlib.sha256(repr(made_of).encode()).hexdigest()
-    return {target: f"{REPOSITORY}/{target}:{tag[:12]}" for target in TARGETS}
+    builder = _images().builder.reference
+    runner = [file for file in read_files(RUNNER, RUNNER) if file.path != "README.md"]
+    made_of: dict[tuple[str, ...], tuple[object, ...]] = {
+        TARGETS: (builder, digest_of_files(read_files(CONTEXT, CONTEXT))),
+        RUNNERS: (builder, digest_of_files(runner), TOOLCHAIN.read_bytes()),
+    }
+    found: dict[str, str] = {}
+    for targets, parts in made_of.items():
+        tag = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+        found |= {target: f"{REPOSITORY}/{target}:{tag}" for target in targets}
+    return found
 
 
 @cache
 def _images() -> Images:
     return Images(Settings(), read_catalogue(ROOT))
+
+
+def base() -> str:
+    """Reference of the platform's base image, which is there once these images are."""
+    return _images().base.reference
 
 
 def have(*targets: str) -> dict[str, str]:
@@ -60,7 +77,7 @@ def have(*targets: str) -> dict[str, str]:
 
 
 def build(targets: list[str]) -> None:
-    """Build images of this folder, and what they start from where it is not there."""
+    """Build images of these folders, and what they start from where it is not there."""
     module = load("dap_images")
     images = _images()
     common = {
@@ -78,9 +95,9 @@ def build(targets: list[str]) -> None:
     }
     for target in targets:
         described[target] = {
-            "context": "cluster",
+            "context": RUNNER.name if target in RUNNERS else CONTEXT.name,
             "target": target,
-            "contexts": common,
+            "contexts": {**common, "toolchain": CONTEXT.name},
             "tags": [references()[target]],
             "labels": {LABEL: target},
         }
@@ -88,7 +105,8 @@ def build(targets: list[str]) -> None:
         tree = Path(folder)
         (tree / ".build").mkdir()
         shutil.copytree(ROOT / "infrastructure" / "base", tree / "base")
-        shutil.copytree(CONTEXT, tree / "cluster")
+        for place in (CONTEXT, RUNNER):
+            shutil.copytree(place, tree / place.name)
         bake = tree / "docker-bake.json"
         bake.write_text(json.dumps({"target": described}), encoding="utf-8")
         given = {

@@ -36,11 +36,13 @@ class ClusterPlatform:
         cluster: that it is on.
         project: that it is deployed from.
         first: what its first deploy said.
+        ports: of its nodes, by what the settings call them.
     """
 
     cluster: Cluster
     project: Project
     first: dict[str, Any] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=lambda: PORTS)
 
     @classmethod
     def on(cls, cluster: Cluster) -> ClusterPlatform:
@@ -61,9 +63,16 @@ class ClusterPlatform:
         file = self.project.path / "platform.yml"
         settings: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         settings.pop("hosts")
-        settings |= {
+        settings |= self.settings()
+        file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        run("infrastructure/bootstrap", cwd=self.project.path)
+        engine.Engine(self.project.directory).install()
+
+    def settings(self) -> dict[str, Any]:
+        """What its settings have in the place of the template's."""
+        return {
             "target": "kubernetes",
-            "ports": PORTS,
+            "ports": self.ports,
             "environments": ["python"],
             "workspaces": [
                 {"name": WORKSPACE, "owner": ADMIN, "environment": "python", "memory": "2g"}
@@ -76,9 +85,6 @@ class ClusterPlatform:
                 "slots": 0,
             },
         }
-        file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        run("infrastructure/bootstrap", cwd=self.project.path)
-        engine.Engine(self.project.directory).install()
 
     def load(self) -> None:
         """Give the node the platform's images, as a registry that is near would."""
@@ -150,7 +156,8 @@ class ClusterPlatform:
         session = requests.Session()
         session.mount("https://", Named(self.cluster.addresses.node))
         session.trust_env = False  # no proxy and no .netrc of this machine
-        return Access(f"{DOMAIN}:{PORTS['https']}", user, password, session, self.ca)
+        domain = f"{self.project.domain}:{self.ports['https']}"
+        return Access(domain, user, password, session, self.ca)
 
     def pods(self) -> dict[str, dict[str, Any]]:
         """Its pods by their names."""

@@ -264,7 +264,7 @@ class EnvironmentOptions(_Model):
 
     `cpus` counts processors, `memory` is a Compose size such as `4g`: the least a workspace gets.
     Without the key `route`, it is the parent's. `always`: the platform needs it, whatever the
-    settings name.
+    settings name. `hosts_only`: jobs run in it on hosts and on no cluster, and why.
     """
 
     parent: Label = "base"
@@ -273,3 +273,4 @@ class EnvironmentOptions(_Model):
     memory: Memory | None = None
     route: EnvironmentRoute | None = None
     always: bool = False
+    hosts_only: Reason | None = None

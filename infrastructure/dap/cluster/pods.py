@@ -272,6 +272,8 @@ def _wait(source: Source, part: Part, name: str, how: str) -> Container:
 
 
 def _aliases(part: Part) -> Iterable[dict[str, Any]]:
+    """Yield the names of each address, which the API takes once."""
+    names: dict[str, list[str]] = {}
     given = part.keys["extra_hosts"]
     pairs = (
         given.items()
@@ -281,7 +283,9 @@ def _aliases(part: Part) -> Iterable[dict[str, Any]]:
     for name, address in pairs:
         if address == "host-gateway":
             raise part.refusal("extra_hosts", f"{name}: a pod does not reach its node by a name")
-        yield {"ip": str(address), "hostnames": [str(name)]}
+        names.setdefault(str(address), []).append(str(name))
+    for ip, hostnames in names.items():
+        yield {"ip": ip, "hostnames": hostnames}
 
 
 def _volume_label(name: str) -> str:

@@ -9,6 +9,7 @@ from dap.errors import InputError
 from dap.plan.model import HostPlan, Plan
 from dap.plan.secrets import secret_specs
 from dap.settings import Problem, Settings, choice, memory_bytes, refusal
+from dap.settings.problem import Path
 
 _KINDS: dict[type, str] = {bool: "true, false", int: "a whole number", str: "text"}
 
@@ -41,7 +42,27 @@ def check_settings(settings: Settings, catalogue: Catalogue) -> None:
         for index, name in enumerate(settings.environments)
         if name not in catalogue.environments
     ]
+    problems += _only_on_hosts(settings, catalogue)
     _refuse([*problems, *_too_small(settings, catalogue), *_options(settings, catalogue)])
+
+
+def _only_on_hosts(settings: Settings, catalogue: Catalogue) -> Iterable[Problem]:
+    named: list[tuple[Path, str]] = [
+        *((("environments", index), name) for index, name in enumerate(settings.environments)),
+        *(
+            (("workspaces", index, "environment"), workspace.environment)
+            for index, workspace in enumerate(settings.workspaces)
+        ),
+    ]
+    for path, name in named if settings.clusters_alone_run_jobs else ():
+        environment = catalogue.environments.get(name)
+        if environment is not None and environment.options.hosts_only:
+            yield settings.problem(
+                path,
+                f"needs a host that runs jobs: {environment.options.hosts_only}",
+                "a host with slots beside the clusters, or another environment",
+                name,
+            )
 
 
 def _too_small(settings: Settings, catalogue: Catalogue) -> Iterable[Problem]:

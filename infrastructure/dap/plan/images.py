@@ -65,7 +65,12 @@ class Images:
             [
                 *settings.environments,
                 *(each.environment for each in settings.workspaces),
-                *(name for name, each in catalogue.environments.items() if each.options.always),
+                *(
+                    name
+                    for name, each in catalogue.environments.items()
+                    if each.options.always
+                    and not (each.options.hosts_only and settings.clusters_alone_run_jobs)
+                ),
             ]
         )
 

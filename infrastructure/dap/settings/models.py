@@ -512,6 +512,15 @@ class Settings(Section):
         """Namespace of the platform in its cluster."""
         return (self.cluster and self.cluster.namespace) or self.name
 
+    @property
+    def clusters_alone_run_jobs(self) -> bool:
+        """Whether no host runs jobs of pipelines, but clusters would."""
+        if self.cluster is not None:
+            return True
+        return bool(self.clusters) and not any(
+            host.slots and "runner" in host.roles for host in self.hosts
+        )
+
     def directory(self, host: Host) -> str:
         """Where the platform's files are on a host."""
         return host.directory or f"/srv/dap/{self.name}"

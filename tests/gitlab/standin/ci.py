@@ -2,7 +2,7 @@
 
 Known: `stages`, `include: local` with patterns and `rules`, hidden jobs and `extends`, `default`,
 global and job `variables`, `image`, `before_script`, `script`, `after_script`, `stage`, `needs`,
-`tags`,
+`tags`, `cache` with `key` and `paths`,
 `rules` with `if` (==, !=, &&, ||), `changes`, `exists` and `when: never`, `artifacts`,
 `resource_group` and `interruptible`. All else is refused, as GitLab refuses what it does not know.
 """
@@ -23,7 +23,7 @@ FILE = ".gitlab-ci.yml"
 GLOBAL = {"stages", "include", "default", "variables"}
 JOB = {
     *("stage", "image", "before_script", "script", "after_script", "needs", "tags", "variables"),
-    *("rules", "artifacts", "extends", "resource_group", "interruptible"),
+    *("rules", "artifacts", "cache", "extends", "resource_group", "interruptible"),
 }
 ARTIFACTS = {"expose_as", "paths", "reports", "when"}
 # How reports are sent (Ci::JobArtifact of GitLab).
@@ -145,6 +145,11 @@ def _row(name: str, job: Row, variables: Row) -> Row:
     unknown = {*(artifacts.keys() - ARTIFACTS), *(artifacts.get("reports", {}).keys() - REPORTS)}
     if unknown:
         raise CiError(f"{name}: artifacts: the stand-in knows no {min(unknown)}")
+    cache = job.get("cache", [])
+    caches = cache if isinstance(cache, list) else [cache]
+    for each in caches:
+        if each.keys() != {"key", "paths"}:
+            raise CiError(f"{name}: cache: the stand-in knows only key and paths")
     return {
         "name": name,
         "stage": job["stage"],
@@ -156,6 +161,7 @@ def _row(name: str, job: Row, variables: Row) -> Row:
         "variables": {key: str(value) for key, value in variables.items()},
         "needs": job.get("needs"),
         "artifacts": artifacts,
+        "cache": caches,
     }
 
 

@@ -227,7 +227,8 @@ def advance(state: State, pipeline: Row) -> None:
         worst = [name for name in ("canceled", "failed", "skipped", "success") if name in states]
         pipeline["status"] = "failed" if "failed" in states else worst[0]
     else:
-        pipeline["status"] = "running" if states & {"running", *OVER} else "pending"
+        begun = states & {"running", "canceling", *OVER}
+        pipeline["status"] = "running" if begun else "pending"
 
 
 def finished(state: State, job: Row) -> None:
@@ -304,10 +305,12 @@ def delete_pipeline(call: Call) -> Answer:
 
 @endpoint("POST", "/projects/:id/pipelines/:pipeline/cancel")
 def cancel_pipeline(call: Call) -> Answer:
+    """Cancel what has not ended; a runner that can lets the job it has end by itself."""
     row = _pipeline(call)
     for job in call.state.jobs.values():
         if job.get("pipeline") == row["id"] and job["status"] not in OVER:
-            job["status"] = "canceled"
+            waits = job["status"] == "running" and job.get("cancel_gracefully")
+            job["status"] = "canceling" if waits else "canceled"
     advance(call.state, row)
     return Answer(200, row)
 

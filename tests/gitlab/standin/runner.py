@@ -1,4 +1,4 @@
-"""What GitLab Runner does, by its configuration: `gitlab-runner run --working-directory FOLDER`.
+"""What GitLab Runner does, by its configuration: `gitlab-runner run --config FILE`.
 
 Verifies the token of each runner, then asks for jobs and runs them in Docker.
 """
@@ -130,6 +130,8 @@ class Log:
         status, _ = self._api.ask("PATCH", self._path, data, **headers)
         if status == 202:
             self._sent += len(data)
+        elif status == FORBIDDEN:
+            self._waiting = ""  # the job was cancelled
         else:
             self._waiting = raw + self._waiting
         self._at = time.monotonic()
@@ -194,14 +196,14 @@ def send(api: Api, job: dict[str, Any], artifact: Handed) -> None:
     api.ask("POST", f"/jobs/{job['id']}/artifacts?{query}", body, **headers)
 
 
-def run(folder: Path) -> None:
+def run(file: Path) -> None:
     """Attend to all runners of the configuration until the container is ended."""
-    configuration = tomllib.loads((folder / "config.toml").read_text())
+    configuration = tomllib.loads(file.read_text())
     address, _, port = configuration["listen_address"].rpartition(":")
     server = ThreadingHTTPServer((address, int(port)), Metrics)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     every_s = float(configuration["check_interval"])
-    system = system_id(folder)
+    system = system_id(file.parent)
     slots = Semaphore(configuration["concurrent"])
     for runner in configuration.get("runners", []):
         arguments = (runner, every_s, system, slots)
@@ -213,8 +215,9 @@ def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("verb", choices=["run"])
+    parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--working-directory", type=Path, required=True)
-    run(parser.parse_args().working_directory)
+    run(parser.parse_args().config)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tests.gitlab.standin.ci import REPORTS
 from tests.gitlab.standin.pipelines import finished
 from tests.gitlab.standin.projects import find
 from tests.gitlab.standin.routes import LIST, Answer, Call, Refusal, endpoint, page
-from tests.gitlab.standin.state import Row, token
+from tests.gitlab.standin.state import Row, State, token
 from tests.gitlab.standin.variables import of_token, repository_url
 
 TYPES = ("instance_type", "group_type", "project_type")
@@ -37,7 +37,13 @@ ABOUT: dict[str, Any] = {
     "token": str,
 }
 STATES = ("running", "success", "failed")
-FAILURES = ("script_failure", "runner_system_failure", "job_execution_timeout", "unknown_failure")
+TIMEOUT_S = 3600
+# Of jobs that a runner has.
+TAKEN = ("running", "canceling")
+FAILURES = (
+    *("script_failure", "runner_system_failure", "job_execution_timeout", "unknown_failure"),
+    "image_pull_failure",
+)
 
 
 @endpoint(
@@ -152,7 +158,7 @@ def reset_token(call: Call) -> Answer:
     "POST",
     "/runners/verify",
     auth="nobody",
-    body={"token": str, "system_id": str},
+    body={"info": dict, "token": str, "system_id": str},
     required=("token",),
 )
 def verify(call: Call) -> Answer:
@@ -180,6 +186,8 @@ def request_job(call: Call) -> Answer:
         fits = fits and _serves(runner, row["project"])
         if row["status"] == "pending" and fits and not runner["paused"]:
             row |= {"status": "running", "runner": runner["id"], "token": token("glcbt-")}
+            features = call.body.get("info", {}).get("features", {})
+            row["cancel_gracefully"] = features.get("cancel_gracefully", False)
             finished(call.state, row)
             return Answer(201, _payload(call, row))
     return Answer(204)
@@ -207,7 +215,7 @@ def _payload(call: Call, row: Row) -> Row:
             "refspecs": [f"+refs/heads/{row['ref']}:refs/remotes/origin/{row['ref']}"],
             "depth": int(own.get("GIT_DEPTH", "20")),
         },
-        "runner_info": {"timeout": 3600},
+        "runner_info": {"timeout": TIMEOUT_S},
         "variables": [*of_token(call.url, row), *row["variables"]],
         # Lines of before_script come in one step with those of script.
         "steps": [
@@ -217,15 +225,36 @@ def _payload(call: Call, row: Row) -> Row:
         "image": {"name": row["image"]},
         "services": [],
         "artifacts": _artifacts(row["artifacts"]),
-        "cache": [],
+        "cache": [_cache(row, each) for each in row.get("cache", [])],
         "credentials": [],
-        "dependencies": [],
-        "features": {"trace_sections": True},
+        "dependencies": _dependencies(call.state, row),
+        "features": {"trace_sections": True, "failure_reasons": FAILURES},
     }
 
 
+def _cache(row: Row, given: Row) -> Row:
+    """Return a cache; those of protected branches are no others'."""
+    key = f"{given['key']}-{'protected' if row['protected'] else 'non_protected'}"
+    when = {"policy": "pull-push", "when": "on_success", "untracked": False}
+    return {**when, "key": key, "paths": given["paths"], "fallback_keys": []}
+
+
+def _dependencies(state: State, row: Row) -> list[Row]:
+    """Return the jobs before whose archives the runner fetches, with tokens for these."""
+    found = []
+    for each in state.jobs.values():
+        of_this = each.get("pipeline") == row.get("pipeline") and each["name"] in row["needs"]
+        if of_this and each.get("archive"):
+            size = len(base64.b64decode(each["archive"]))
+            file = {"filename": "artifacts.zip", "size": size}
+            one = {name: each[name] for name in ("id", "name", "token")}
+            found.append({**one, "artifacts_file": file})
+    return found
+
+
 def _step(name: str, script: list[str], when: str) -> Row:
-    return {"name": name, "script": script, "when": when, "allow_failure": when == "always"}
+    step = {"name": name, "script": script, "when": when, "allow_failure": when == "always"}
+    return {**step, "timeout": TIMEOUT_S}
 
 
 def _artifacts(given: Row) -> list[Row]:
@@ -256,18 +285,31 @@ def _artifacts(given: Row) -> list[Row]:
     required=("token", "state"),
 )
 def update_job(call: Call) -> Answer:
+    """Take how a job is; of one that is being cancelled, only that it has ended."""
     row = call.state.jobs[call.ids[0]]
-    row["status"] = call.body["state"]
-    if "failure_reason" in call.body:
-        row["failure_reason"] = call.body["failure_reason"]
+    if row["status"] not in TAKEN:
+        return _over(row)
+    if row["status"] == "running":
+        row["status"] = call.body["state"]
+    elif call.body["state"] != "running":
+        row["status"] = "canceled"
+    if row["status"] == "failed":
+        row["failure_reason"] = call.body.get("failure_reason", "unknown_failure")
     finished(call.state, row)
     return Answer(200, None, {"Job-Status": row["status"]})
+
+
+def _over(row: Row) -> Answer:
+    """Return what a runner is told of a job that it does not have any more."""
+    return Answer(403, {"message": "403 Forbidden"}, {"Job-Status": row["status"]})
 
 
 @endpoint("PATCH", "/jobs/:id/trace", auth="job", query={"debug_trace": str}, raw=True)
 def trace(call: Call) -> Answer:
     """Take a piece of the log; 416 where it does not begin at the end of what is there."""
     row = call.state.jobs[call.ids[0]]
+    if row["status"] not in TAKEN:
+        return _over(row)
     have = len(row["trace"].encode())
     start = int(call.headers.get("Content-Range", "0-").partition("-")[0])
     if start != have:
@@ -323,4 +365,5 @@ def add_job(jobs: dict[str, Row], number: int, **given: Any) -> None:
     new |= {"script": ["echo hello"], "before_script": [], "after_script": [], "artifacts": {}}
     new |= {"project": 1, "path": "dap/analysis", "ref": "main", "sha": "0" * 40}
     new |= {"user": "1", "protected": True, "status": "pending", "trace": "", "dotenv": {}}
+    new |= {"needs": []}
     jobs[str(number)] = {"id": number, **new, **given}

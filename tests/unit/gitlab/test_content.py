@@ -279,6 +279,22 @@ def test_a_cluster_gets_a_runner_and_takes_it_along(made: Forge) -> None:
     assert "dap/gpu" not in runners(made)
 
 
+def test_pipelines_are_told_where_no_host_could_build_environments(made: Forge) -> None:
+    builder, told = "instance/DAP_ENVIRONMENT_IMAGE_BUILDER", "DAP_ENVIRONMENTS_BY_DEPLOY"
+    assert builder in made.state["variables"]
+    assert told not in variables(made, "analysis")
+    idle = {"name": "local", "address": "localhost", "slots": 0}
+    far = {**DATA, "address": "10.0.0.5", "hosts": [idle]}
+    ran = made.content({**far, "clusters": [{"name": "far", "context": "far"}]})
+    assert ran.status == 0, ran.output
+    assert builder not in made.state["variables"]
+    assert variables(made, "analysis")[told]["value"] == "true"
+    assert told not in variables(made, "closed")
+    assert made.content(DATA).status == 0
+    assert builder in made.state["variables"]
+    assert told not in variables(made, "analysis")
+
+
 def test_a_platform_in_a_cluster_names_images_as_its_nodes_find_them(made: Forge) -> None:
     cluster: dict[str, Any] = {"context": "here"}
     place: dict[str, Any] = {**DATA, "target": "kubernetes", "cluster": cluster}

@@ -133,6 +133,21 @@ def test_what_the_platform_needs_is_built_unasked(project: Project) -> None:
     assert "tool" in project.plan().images.environments
 
 
+def test_what_takes_a_host_is_not_there_where_clusters_alone_run_jobs(project: Project) -> None:
+    project.write("environments/tool/Dockerfile", "FROM parent\n")
+    text = "description: A tool\nalways: true\nhosts_only: it is root\n"
+    project.write("environments/tool/environment.yml", text)
+    host = {"name": "local", "address": "localhost", "roles": ["service", "runner"], "slots": 1}
+    beside = {"domain": "dap.test", "address": "10.0.0.5", "forge": "gitlab", "hosts": [host]}
+    project.data |= {**beside, "clusters": [{"name": "far", "context": "far"}]}
+    assert "tool" in project.plan().images.environments
+    host["slots"] = 0
+    assert "tool" not in project.plan().images.environments
+    project.data["environments"] = ["tool"]
+    with pytest.raises(InputError, match=r"environments\[0\]: needs a host .*: it is root"):
+        project.plan()
+
+
 def test_a_new_base_gives_new_tags_to_all(project: Project) -> None:
     before = tags(project)
     project.data["images"] = {"base": "debian:trixie"}

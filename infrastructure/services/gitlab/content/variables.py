@@ -59,6 +59,10 @@ def of_own_project(context: Context, registry: str, environments: Mapping[str, s
         },
     }
     found = {"DAP_IMAGES": _variable(context, json.dumps(images, sort_keys=True), "file")}
+    settings = context.settings
+    on_hosts = any(each["slots"] and "runner" in each["roles"] for each in settings["hosts"])
+    if settings["cluster"] is not None or not on_hosts:
+        found["DAP_ENVIRONMENTS_BY_DEPLOY"] = _variable(context, "true", "env_var")
     for name in ("plan", "apply"):
         if context.settings["gitops"][name]:
             found[f"DAP_GITOPS_{name.upper()}"] = _variable(context, "true", "env_var")
