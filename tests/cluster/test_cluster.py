@@ -189,7 +189,8 @@ def test_a_policy_lets_out_to_whom_it_names_alone(space: Space) -> None:
                 "podSelector": {"matchLabels": {"app": "client"}},
                 "policyTypes": ["Egress"],
                 "egress": [
-                    {"to": [block]},
+                    # What a policy says of IPv6 lets nothing through on IPv4.
+                    {"to": [block, {"ipBlock": {"cidr": "::/0"}}]},
                     {"to": [names], "ports": [{"port": 53, "protocol": "UDP"}]},
                 ],
             },

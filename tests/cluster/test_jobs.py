@@ -16,6 +16,7 @@ from tests.cluster.conftest import KEEP
 from tests.cluster.jobs import ENDS, FILE, SLOTS, JobsPlatform, Pushed, job
 
 BUILDER = "image-builder"
+METADATA = "169.254.169.254"
 JOB_S = 180
 GONE_S = 90
 STATUS = "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'"
@@ -116,7 +117,7 @@ def test_a_job_is_who_and_reaches_what_a_cluster_lets_it(platform: JobsPlatform)
     address = f"https://{platform.cluster.addresses.node}:6443"
     secrets = f"{address}/api/v1/namespaces/{platform.space}/secrets"
     runner = platform.cluster.get("pods", "--namespace", platform.space)["items"][0]
-    shut = {postgres: 5432, runner["status"]["podIP"]: 9252}
+    shut = {postgres: 5432, runner["status"]["podIP"]: 9252, METADATA: 80}
     git = f"git.{platform.project.domain}"
     asks = [ASK.format(host=host, port=port) for host, port in shut.items()]
     ask = ASK.format(host=git, port=platform.ports["https"])
