@@ -143,7 +143,7 @@ class Preflight:
 
     def _wanted(self) -> dict[tuple[str, str], tuple[str, ...]]:
         made = {
-            (_group(each), _plural(each["kind"])): _MADE
+            (_group(each), plural(each["kind"])): _MADE
             for each in self._platform
             if each["kind"] != "Namespace"
         }
@@ -156,7 +156,7 @@ class Preflight:
         for version, kind in sorted(kinds - {("v1", "Namespace")}):
             names = {each["metadata"]["name"] for each in self._platform if each["kind"] == kind}
             place = f"/api/{version}" if version == "v1" else f"/apis/{version}"
-            path = f"{place}/namespaces/{self._namespace}/{_plural(kind)}"
+            path = f"{place}/namespaces/{self._namespace}/{plural(kind)}"
             for live in self._items(path):
                 name = live["metadata"]["name"]
                 if name in names and not self._ours(live):
@@ -298,7 +298,8 @@ def _group(thing: Manifest) -> str:
     return group if version else ""
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """Return what the API calls the objects of a kind."""
     name = kind.lower()
     if name.endswith("y"):
         return f"{name[:-1]}ies"

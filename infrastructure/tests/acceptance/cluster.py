@@ -18,7 +18,7 @@ from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.engine.prepare import Prepared
 from dap.settings import EVERYWHERE
 from dap.stack import objects_of
-from dap.stack.live import SWEPT, Live
+from dap.stack.live import LOOKED_AT, Live
 from kubernetes import client
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import STDERR_CHANNEL, STDOUT_CHANNEL
@@ -63,22 +63,17 @@ done
 """
 TAKEN = (("anon", "shmem"), ("total_rss", "total_shmem"))
 EVERY_S = 0.2
-KINDS = (
-    *SWEPT,
-    *(("v1", kind) for kind in ("Event", "LimitRange", "Namespace", "PersistentVolumeClaim")),
-    *(("v1", kind) for kind in ("Pod", "ResourceQuota")),
-    ("apps/v1", "ReplicaSet"),
-)
 
 
 class Cluster(Place):
     """The namespace of a platform."""
 
-    def __init__(self, prepared: Prepared, live: Live) -> None:
-        """Know what is planned, and how the cluster is asked."""
+    def __init__(self, prepared: Prepared, live: Live, *, inside: bool) -> None:
+        """Know what is planned, and how the cluster is asked; `inside`: by a pod of it."""
         (part,), (tree,) = prepared.plan.hosts, prepared.trees
         super().__init__(prepared, part, tree)
         self.live = live
+        self._inside = inside
 
     @cached_property
     def planned(self) -> Objects:
@@ -101,7 +96,12 @@ class Cluster(Place):
 
     @cached_property
     def outside(self) -> str:
-        """Address of the proxy: what the settings say, or what its Service or its node has."""
+        """Address of the proxy: what the settings say, or what its Service or its node has.
+
+        For a pod that of its Service, as for workspaces and jobs.
+        """
+        if self._inside:
+            return self.live.address(self.entry)
         given = self._prepared.plan.settings.address
         if given not in EVERYWHERE and not ip_address(given).is_loopback:
             return given
@@ -166,7 +166,7 @@ class Cluster(Place):
     @cached_property
     def kinds(self) -> dict[tuple[str, str], dict[str, Object]]:
         """All objects of the namespace that concern the platform: version and kind → by name."""
-        return {kind: self.live.named(*kind) for kind in KINDS}
+        return {kind: self.live.named(*kind) for kind in LOOKED_AT}
 
     def is_ours(self, thing: Object) -> bool:
         """Tell whether an object says that it is the platform's, and is made from no other."""
