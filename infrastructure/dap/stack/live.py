@@ -25,7 +25,7 @@ from dap.stack import pulls
 from dap.stack.drift import differing
 from dap.stack.model import WORKLOADS
 from dap.stack.place import Place
-from dap.stack.preflight import asking, refuse
+from dap.stack.preflight import Preflight, asking, refuse
 
 Object = dict[str, Any]
 _INTERVAL_S = 0.5
@@ -150,7 +150,7 @@ class Live:
         self._remove(jobs, job)
         jobs.create(body=body, namespace=self._namespace)
         try:
-            return self._output(self.started(job), ["sh", "-c", _READ, f"{mounts[volume]}/{name}"])
+            return self.output(self.started(job), ["sh", "-c", _READ, f"{mounts[volume]}/{name}"])
         finally:
             self._remove(jobs, job)
 
@@ -172,8 +172,13 @@ class Live:
                 raise DapError(f"the pod of {job} does not start: {why}", self._hint(why))
             time.sleep(_INTERVAL_S)
 
-    def _output(self, pod: str, command: list[str]) -> str:
-        """Return what a command in a pod prints in base64, for the client changes what is JSON."""
+    def output(self, pod: str, command: list[str]) -> str:
+        """Return what a command in a pod prints in base64, for the client changes what is JSON.
+
+        Raises:
+            DapError: it failed.
+            ApiException: the account may not.
+        """
         from kubernetes.stream import stream  # loads slowly
 
         run: Any = stream
@@ -296,6 +301,19 @@ class Live:
             self._kind(version, kind).delete(
                 name=name, namespace=self._namespace, body={"propagationPolicy": "Background"}
             )
+
+    def problems(self, settings: Settings, objects: Objects) -> list[str]:
+        """Return what keeps the cluster from taking the objects of a platform."""
+        checks = Preflight(asking(self._dynamic), settings, objects)
+        return list(dict.fromkeys(str(each) for each in checks.problems()))
+
+    def look(self, path: str) -> Object | None:
+        """Return what the API has at a path; None where nothing is, or this account may not see it.
+        """
+        try:
+            return dict(asking(self._dynamic)("get", path, None))
+        except (NotFoundError, ForbiddenError):
+            return None
 
     def own_pods(self) -> list[Object]:
         """Return the platform's pods, those of Jobs too."""

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import cached_property, partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from dap.cluster import Objects
 from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.engine.prepare import Prepared
-from dap.settings import EVERYWHERE
 from dap.stack import objects_of
+from dap.stack.entry import outside
 from dap.stack.live import LOOKED_AT, Live
 from kubernetes import client
 from kubernetes.stream import portforward, stream
@@ -102,13 +101,7 @@ class Cluster(Place):
         """
         if self._inside:
             return self.live.address(self.entry)
-        given = self._prepared.plan.settings.address
-        if given not in EVERYWHERE and not ip_address(given).is_loopback:
-            return given
-        balancer = self.live.get("v1", "Service", self.entry).get("status", {})
-        for each in balancer.get("loadBalancer", {}).get("ingress") or ():
-            return str(each.get("ip") or each["hostname"])
-        return str(self._pod(self.entry)["status"]["hostIP"])
+        return outside(self._prepared.plan.settings, self.live, self.entry)
 
     def look(self) -> bool:
         """See what runs there; tell whether the platform is."""
