@@ -178,7 +178,7 @@ def _live(sources: Sequence[Source]) -> Iterator[tuple[str, dict[str, str]]]:
             for entry in source.coming():
                 coming.put((source.name, entry))
             coming.put(None)
-        except Exception as error:  # noqa: BLE001  raised again below, where it is heard
+        except Exception as error:  # raised again below, where it is heard
             coming.put(error)
 
     for source in sources:

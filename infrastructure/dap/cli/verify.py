@@ -53,7 +53,7 @@ def _in_cluster(root: Path, arguments: list[str], *, as_json: bool) -> int:
 
     if project_settings().cluster is None:
         raise InputError(
-            f"--in-cluster: {SETTINGS_FILE} says target: docker, so there is no cluster to do it in",
+            f"--in-cluster: {SETTINGS_FILE} says target: docker, so there is no cluster",
             "verify from here: make verify",
         )
     from dap.stack.verify import verify as run

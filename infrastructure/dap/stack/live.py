@@ -292,7 +292,7 @@ class Live:
                 body=body, namespace=body["metadata"].get("namespace")
             )
         except ForbiddenError as error:
-            said = json.loads(error.body).get("message", error.reason)
+            said = json.loads(error.body or "{}").get("message", error.reason)
             raise DapError(f"the cluster refuses: {said}") from error
 
     def delete(self, version: str, kind: str, name: str) -> None:
@@ -308,8 +308,7 @@ class Live:
         return list(dict.fromkeys(str(each) for each in checks.problems()))
 
     def look(self, path: str) -> Object | None:
-        """Return what the API has at a path; None where nothing is, or this account may not see it.
-        """
+        """Return what the API has at a path; None where nothing is, or it is refused."""
         try:
             return dict(asking(self._dynamic)("get", path, None))
         except (NotFoundError, ForbiddenError):

@@ -19,8 +19,8 @@ from dap.stack.kubeconfig import find
 class Place:
     """A stack's name, the platform's, and where its objects are.
 
-    `files` are the kubeconfig; none: from inside, as the pod that this is. `context` is empty where the state alone knows it. Nodes pull the
-    platform's images from `registry`.
+    `files` are the kubeconfig; none: from inside, as the pod that this is. `context` is empty where
+    the state alone knows it. Nodes pull the platform's images from `registry`.
     """
 
     stack: str

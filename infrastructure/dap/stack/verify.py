@@ -113,10 +113,11 @@ def of_checks(place: Place) -> Place:
 def left(live: Live, checks: Live) -> list[str]:
     """Return what a run that was killed has left, for a person."""
     found = [f"namespace {checks.place}"] if _namespace(checks, live.platform) else []
-    for version, kind in _GIVEN:
-        for each in live.all(version, kind, f"{VERIFIES}={live.platform}"):
-            found.append(f"{kind} {each['metadata']['name']} of namespace {live.place}")
-    return found
+    return found + [
+        f"{kind} {each['metadata']['name']} of namespace {live.place}"
+        for version, kind in _GIVEN
+        for each in live.all(version, kind, f"{VERIFIES}={live.platform}")
+    ]
 
 
 def remove(live: Live, checks: Live) -> None:
