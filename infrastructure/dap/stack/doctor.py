@@ -28,7 +28,7 @@ from dap.stack.plan import objects_of
 from dap.stack.verify import left, of_checks
 from dap.status.judge import CERTIFICATES, judge_certificate
 
-_DF = 'df --block-size=1 --output=size,avail "$0" | tail -n 1 | base64 -w 0'
+_DF = 'df --block-size=1 --output=source,size,avail "$0" | tail -n 1 | base64 -w 0'
 _TRY_S = 3
 _KNOCK = (
     'if timeout "$2" bash -c \': <"/dev/tcp/$0/$1"\' "$0" "$1" 2>/dev/null; '
@@ -129,7 +129,7 @@ def _nodes(case: _Case) -> Iterator[Finding]:
     others = [
         pod for pod in pods.get("items") or () if pod["metadata"]["namespace"] != case.live.place
     ]
-    yield from health.nodes(listed.get("items") or (), others, _needed(case.made), builds=True)
+    yield from health.nodes(listed.get("items") or (), others, _needed(case.made))
 
 
 def _needed(made: Objects) -> dict[str, tuple[str, str]]:
@@ -211,15 +211,16 @@ def _unbound(found: Iterable[dict[str, Any]]) -> bool:
 
 
 def _disks(case: _Case) -> Iterator[Finding]:
-    seen: set[str] = set()
+    found: dict[str, health.Volume] = {}
     for pod in case.running:
         for claim, place in health.mounted(pod):
-            if claim in seen:
+            if claim in found:
                 continue
-            seen.add(claim)
             said = case.live.output(pod["metadata"]["name"], ["sh", "-c", _DF, place])
-            size, free = map(int, said.split())
-            yield health.volume(health.Volume(claim, size, free))
+            device, size, free = said.split()
+            on = f"{pod['spec'].get('nodeName')} {device}"
+            found[claim] = health.Volume(claim, on, int(size), int(free))
+    yield from health.volumes(found.values())
 
 
 def _certificates(case: _Case) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
 _AMOUNTS = (("cpu", "processors"), ("memory", "memory"))
 _SCARCE, _FULL = 0.10, 0.05  # shares of a volume that are free
+_LEAST_FREE = 2**30
 _parsed: Callable[[str], Decimal] = parse_quantity
 
 
@@ -40,9 +41,7 @@ def version(said: Object) -> Finding:
     return Finding("ok", CLUSTER, "version", name)
 
 
-def nodes(
-    found: Iterable[Object], pods: Iterable[Object], needed: Object, builds: bool
-) -> Iterator[Finding]:
+def nodes(found: Iterable[Object], pods: Iterable[Object], needed: Object) -> Iterator[Finding]:
     """Judge the nodes: are they ready, of our images' kind, and is there room for the platform.
 
     Args:
@@ -50,7 +49,6 @@ def nodes(
         pods: of all namespaces but what the platform has there already.
         needed: requests of all of the platform, and of its largest pod: "cpu", "memory", each with
             its amount in all and in one pod.
-        builds: this machine builds the images.
     """
     well = []
     for node in found:
@@ -60,11 +58,11 @@ def nodes(
             "unschedulable"
         ):
             well.append((name, node))
-    if builds:
-        well = [each for each in well if architecture(each[1]) == _here()]
+    if well:
+        well = [each for each in well if architecture(each[1]) == here()]
         if not well:
             what = (
-                f"no node that is ready has processors of the kind {_here()}, as images built here"
+                f"no node that is ready has processors of the kind {here()}, as images built here"
             )
             yield Finding("problem", CLUSTER, "nodes", what, "build on a machine like the nodes")
             return
@@ -79,7 +77,8 @@ def architecture(node: Object) -> str:
     return str(node["status"].get("nodeInfo", {}).get("architecture", ""))
 
 
-def _here() -> str:
+def here() -> str:
+    """Return of which kind this machine's processors are, as Kubernetes says it."""
     machine = platform.machine().lower()
     return _ARCHITECTURES.get(machine, machine)
 
@@ -190,22 +189,32 @@ def restarts(pods: Iterable[Object]) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Volume:
-    """How full a volume is: name of its claim, bytes in all and free."""
+    """How full a volume is: its claim, what it is on (node and device), bytes in all and free."""
 
     name: str
+    on: str
     size: int
     free: int
 
 
-def volume(found: Volume) -> Finding:
-    """Judge how full a volume is."""
-    share = found.free / found.size if found.size else 0
-    what = f"{found.name}: {found.free / 2**30:.1f} GiB ({share:.0%}) free"
-    if share >= _SCARCE:
-        return Finding("ok", CLUSTER, "disk", what)
-    level = found.free and share >= _FULL
-    remedy = f"free some, or say more as cluster.sizes.{found.name}, where the class lets it grow"
-    return Finding("warning" if level else "problem", CLUSTER, "disk", what, remedy)
+def volumes(found: Iterable[Volume]) -> Iterator[Finding]:
+    """Judge how full volumes are; those that are on one device are judged as one."""
+    devices: dict[str, list[Volume]] = {}
+    for each in found:
+        devices.setdefault(each.on, []).append(each)
+    for together in devices.values():
+        names = sorted(each.name for each in together)
+        first = together[0]
+        share = first.free / first.size if first.size else 0
+        what = f"{first.free / 2**30:.1f} GiB ({share:.0%}) free for {', '.join(names)}"
+        if share >= _SCARCE:
+            yield Finding("ok", CLUSTER, "disk", what)
+            continue
+        full = share < _FULL and first.free < _LEAST_FREE
+        remedy = f"free some, or say more as cluster.sizes.{names[0]}, where the class lets it grow"
+        if len(names) > 1:
+            remedy = "free some of what they share: it is their node's"
+        yield Finding("problem" if full else "warning", CLUSTER, "disk", what, remedy)
 
 
 def mounted(pod: Object) -> Iterator[tuple[str, str]]:
