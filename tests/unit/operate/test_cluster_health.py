@@ -85,10 +85,7 @@ def test_nodes_of_another_kind() -> None:
 def test_a_node_that_is_not_ready_and_one_that_is_closed() -> None:
     down = [{"type": "Ready", "status": "False", "message": "no network"}]
     found = judged(node("a", conditions=down), node("b"))
-    assert [(each.level, each.what) for each in found][0] == (
-        "problem",
-        "a is not ready: no network",
-    )
+    assert (found[0].level, found[0].what) == ("problem", "a is not ready: no network")
     assert found[-1].level == "ok"
     assert problem(node("a", spec={"unschedulable": True})) == "none takes pods"
 
