@@ -45,7 +45,7 @@ def examine(prepared: Prepared) -> Examination:
         with connected(place) as live, connected(of_checks(place)) as checks:
             pods = live.own_pods()
             deployed = bool(pods)
-            found = list(_examined(_Case(prepared, made, live, pods), checks))
+            found = list(_examined(_Case(prepared, made, live, checks, pods)))
     except DapError as error:
         found = [Finding("problem", CLUSTER, "context", error.message, error.hint)]
     found += of_clusters(prepared)
@@ -69,9 +69,15 @@ class _Case:
     """A platform, its cluster, and the pods that it has there."""
 
     def __init__(
-        self, prepared: Prepared, made: Objects, live: Live, pods: list[dict[str, Any]]
+        self,
+        prepared: Prepared,
+        made: Objects,
+        live: Live,
+        checks: Live,
+        pods: list[dict[str, Any]],
     ) -> None:
-        self.prepared, self.made, self.live, self.pods = prepared, made, live, pods
+        self.prepared, self.made, self.pods = prepared, made, pods
+        self.live, self.checks = live, checks
         self.settings = prepared.plan.settings
         if self.settings.cluster is None:
             raise ValueError("the platform's target is no cluster")
@@ -88,9 +94,9 @@ class _Case:
         ]
 
 
-def _examined(case: _Case, checks: Live) -> Iterator[Finding]:
+def _examined(case: _Case) -> Iterator[Finding]:
     before: list[Callable[[_Case], Iterable[Finding]]] = [_version, _takes, _nodes, _images, _names]
-    after = [_services, _claims, _disks, _certificates, _policies]
+    after = [_services, _claims, _disks, _certificates, _policies, _left]
     for check in (*before, *(after if case.pods else ())):
         try:
             yield from check(case)
@@ -99,7 +105,10 @@ def _examined(case: _Case, checks: Live) -> Iterator[Finding]:
             yield Finding("warning", CLUSTER, check.__name__.strip("_"), said, _RIGHTS)
         except DapError as error:
             yield Finding("problem", CLUSTER, check.__name__.strip("_"), error.message, error.hint)
-    for each in left(case.live, checks):
+
+
+def _left(case: _Case) -> Iterator[Finding]:
+    for each in left(case.live, case.checks):
         what = f"{each} is there: a run of the tests in the cluster is at work, or was killed"
         yield Finding("warning", CLUSTER, "verify", what, "make verify IN_CLUSTER=1 takes it away")
 

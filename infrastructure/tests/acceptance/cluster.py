@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import cached_property, partial
@@ -246,10 +246,13 @@ class Cluster(Place):
         for service, pods in self.pods.items():
             for pod in pods:
                 if pod["status"].get("phase") == "Running":
-                    done = self._exec(pod, ["sh", "-c", PROCESSES])
-                    processes = list(processes_of(done.stdout.decode(errors="replace")))
+                    processes = settled(partial(self._processes, pod))
                     found.append(Program(pod["metadata"]["name"], service, False, processes))
         return found
+
+    def _processes(self, pod: Object) -> list[Process]:
+        done = self._exec(pod, ["sh", "-c", PROCESSES])
+        return list(processes_of(done.stdout.decode(errors="replace")))
 
     def address(self, service: str) -> str:
         """Return the address of a service's Service."""
@@ -385,6 +388,20 @@ def processes_of(told: str) -> Iterator[Process]:
             b64decode(command),
             b64decode(environment),
         )
+
+
+def settled(look: Callable[[], list[Process]]) -> list[Process]:
+    """Return the processes that are seen; those of root as they are a moment later.
+
+    What the container's runtime brings into a pod, as a probe's command, is root's until it is
+    there.
+    """
+    found = look()
+    if not any(0 in each.users for each in found):
+        return found
+    later = {each.pid: each for each in look()}
+    kept = [later.get(each.pid) if 0 in each.users else each for each in found]
+    return [each for each in kept if each is not None]
 
 
 def _relay(server: socket.socket, forward: Any, port: int) -> None:
