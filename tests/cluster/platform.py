@@ -107,6 +107,19 @@ class ClusterPlatform:
         return tried(self.project.path, program, *arguments, **self.variables)
 
     @contextmanager
+    def settings(self, **cluster: Any) -> Iterator[None]:
+        """Have other settings of the cluster for a while."""
+        file = self.project.path / "platform.yml"
+        text = file.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+        data["cluster"] |= cluster
+        file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.write_text(text, encoding="utf-8")
+
+    @contextmanager
     def begun(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Have `dap` at work in the project; killed at the end if it still is."""
         program = str(self.project.path / ".venv" / "bin" / "dap")

@@ -6,11 +6,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-import yaml
 
 from demo.access import await_result
 from tests.cluster.platform import ClusterPlatform
@@ -190,24 +186,10 @@ def test_doctor_tells_what_is_wrong(platform: ClusterPlatform, here: Space) -> N
         here.kubectl("rollout", "status", "deployment/portal", f"--timeout={READY_S}s")
 
 
-@contextmanager
-def settings(platform: ClusterPlatform, **cluster: Any) -> Iterator[None]:
-    """Have other settings of the cluster for a while."""
-    file = platform.project.path / "platform.yml"
-    text = file.read_text(encoding="utf-8")
-    data = yaml.safe_load(text)
-    data["cluster"] |= cluster
-    file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-    try:
-        yield
-    finally:
-        file.write_text(text, encoding="utf-8")
-
-
 def test_doctor_before_a_deploy(platform: ClusterPlatform) -> None:
     """Nothing is there, and what would keep a deploy from working is told, as it refuses it."""
     name = f"{platform.project.name}-bare"
-    with settings(platform, namespace=name, storage_class="nowhere"):
+    with platform.settings(namespace=name, storage_class="nowhere"):
         found = doctor(platform)
         assert not found["deployed"]
         assert of(found, "problem").keys() == {"deploy"}
@@ -216,7 +198,7 @@ def test_doctor_before_a_deploy(platform: ClusterPlatform) -> None:
         assert any("is taken by Service nginx-proxy of namespace" in each for each in said)
         what = "cluster.storage_class: is no storage class of the cluster"
         assert any(what in each for each in said)
-    with settings(platform, context="nowhere"):
+    with platform.settings(context="nowhere"):
         (only,) = doctor(platform)["findings"]
         assert (only["level"], only["where"]) == ("problem", "context")
         assert "allowed: cluster" in only["what"]
@@ -233,7 +215,7 @@ def test_doctor_of_a_cluster_that_does_not_answer(platform: ClusterPlatform) -> 
     file.touch(mode=0o600)
     file.write_text(text.replace(str(address), "127.0.0.1"), encoding="utf-8")
     begun = time.monotonic()
-    with settings(platform, kubeconfig=str(file)):
+    with platform.settings(kubeconfig=str(file)):
         (only,) = doctor(platform)["findings"]
     assert "the cluster of context cluster does not answer" in only["what"]
     assert only["remedy"] == "try: kubectl --context cluster version"

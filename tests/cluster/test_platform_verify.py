@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from demo.access import await_result
 from tests.cluster.platform import ClusterPlatform
 from tests.cluster.space import STRAY, Space, pod, stray
+from tests.paths import ROOT
 
 READY_S = 90
 SERVICE = "portal"  # a Deployment, on which no other service depends
@@ -283,3 +287,63 @@ def test_from_inside_a_namespace_of_others_is_left_alone(platform: ClusterPlatfo
         assert apart(platform) == []
     finally:
         others.remove()
+
+
+def blocks(page: Path) -> list[list[Any]]:
+    """The documents of each block of a page that an administrator applies or adds."""
+    found = re.findall(
+        r"```yaml not run: an administrator .*?\n(.*?)```", page.read_text(), re.DOTALL
+    )
+    return [list(yaml.safe_load_all(each)) for each in found]
+
+
+@pytest.fixture
+def account(platform: ClusterPlatform) -> Iterator[None]:
+    """The operator has an account that may what the page says, and no more."""
+    cluster, name = platform.cluster, "test-account"
+    roles, more = blocks(ROOT / "doc" / "kubernetes-setup.md")
+    bindings = []
+    for role, rules in zip(roles, more, strict=True):
+        role["rules"] += rules
+        role["metadata"]["name"] = f"{name}-{role['metadata']['name']}"
+        role["metadata"]["labels"] = {"test": name}
+        bindings.append({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": role["metadata"],
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": role["metadata"]["name"],
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+        })  # fmt: skip
+    labels = {"test": name}
+    who = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name, "labels": labels},
+    }
+    Space(cluster, "default").apply(who, *roles, *bindings)
+    text = cluster.kubeconfig.read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    token = cluster.kubectl("create", "token", name, "--namespace", "default").strip()
+    config["users"][0]["user"] = {"token": token}
+    # In its place: another one's path would be another platform.yml.
+    cluster.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
+    yield
+    cluster.kubeconfig.write_text(text, encoding="utf-8")
+    kinds = "clusterroles,clusterrolebindings,serviceaccounts"
+    cluster.kubectl("delete", kinds, "--namespace", "default", f"--selector=test={name}")
+
+
+@pytest.mark.usefixtures("account")
+def test_the_account_of_the_page_may_all_of_it(platform: ClusterPlatform) -> None:
+    """The suite from here and from inside, `make doctor` and `make logs`."""
+    assert failed(platform, "on_cluster") == {}
+    assert failed(platform, "on_cluster", INSIDE) == {}
+    done = platform.dap("doctor", "--json")
+    told = [each for each in json.loads(done.stdout)["findings"] if each["level"] != "ok"]
+    assert not [each for each in told if "may not" in each["what"]], told
+    assert platform.dap("logs", "--lines", "1").returncode == 0
+    assert apart(platform) == []
