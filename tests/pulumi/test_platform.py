@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 from collections.abc import Iterator
@@ -94,6 +95,23 @@ def test_all_is_made_and_the_next_run_does_nothing(
     memory.calls.clear()
     assert engine.up(platform).changes == ()
     assert memory.calls == []
+
+
+def test_the_program_waits_for_the_cluster_without_taking_a_processor(
+    engine: Engine, memory: Addressed, platform: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Pulumi's SDK waits by asking over and over, it does so thousands of times a second."""
+    asked = 0
+    slept = asyncio.sleep
+
+    async def counted(delay: float, *result: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await slept(delay, *result)
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    engine.up(platform)
+    assert 0 < asked < 10 * len(memory.objects)
 
 
 def test_what_is_made_is_what_was_asked_for(

@@ -48,6 +48,6 @@ async def platform(args: PlatformArgs, context: str) -> None:
         address = naming.address
     for each in made.values():
         each.run([*first, *(volumes.claims[name] for name in each.mounted)], address)
-    # The SDK waits for registrations that have begun by itself; for what has not, it turns in a
-    # circle until the run's end, which takes a processor.
+    # What has begun, the SDK awaits; where nothing has, it asks over and over until the run's end,
+    # which takes a processor.
     await asyncio.sleep(0)
