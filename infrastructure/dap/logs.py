@@ -10,10 +10,10 @@ import queue
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dap.errors import InputError
 from dap.reach import HostError, each, listen
@@ -69,18 +69,34 @@ def begin(since: str, now: dt.datetime | None = None) -> float:
     return (now or dt.datetime.now(dt.UTC)).timestamp() - int(ago[1]) * _SECONDS[ago[2]]
 
 
-class _Source:
+class Source(Protocol):
+    """The logs of one host or cluster; entries are dicts with time, service and text."""
+
+    name: str
+    services: Sequence[str]
+
+    def past(self) -> Iterable[dict[str, str]]:
+        """Return what was said so far, by time."""
+
+    def coming(self) -> Iterator[dict[str, str]]:
+        """Yield each entry as it comes."""
+
+    def close(self) -> None:
+        """Ask it no more."""
+
+
+class _HostSource:
     """The log of one host."""
 
     def __init__(self, root: Path, host: Host, arguments: dict[str, Any]) -> None:
-        self.host = host
+        self.name = host.name
         self.process = listen(root, host, "logs", arguments)
         first = self._next()
         if not isinstance(first, dict) or "services" not in first:
             self.process.kill()
             reason = first["error"] if first else "it said nothing"
             raise HostError(f"{host.name}: {reason}", "make doctor says more")
-        self.services: list[str] = first["services"]
+        self.services: Sequence[str] = first["services"]
 
     def _next(self) -> Any:
         output = self.process.stdout
@@ -89,13 +105,21 @@ class _Source:
         line = output.readline()
         return json.loads(line) if line.strip() else None
 
-    def entries(self) -> Iterator[dict[str, str]]:
-        """Yield entries up to the next pause: the end of the past, or of all."""
+    def past(self) -> Iterable[dict[str, str]]:
+        """Return entries up to the pause that is the end of the past."""
         return iter(self._next, None)
+
+    def coming(self) -> Iterator[dict[str, str]]:
+        """Yield entries up to the end of all."""
+        return iter(self._next, None)
+
+    def close(self) -> None:
+        """End its process."""
+        _end(self.process)
 
 
 def read(root: Path, settings: Settings, wanted: Wanted) -> Iterator[Line]:
-    """Yield the lines, oldest first; with `follow` then each as it comes.
+    """Yield the lines of all hosts, oldest first; with `follow` then each as it comes.
 
     Raises:
         InputError: there is no such service.
@@ -108,23 +132,32 @@ def read(root: Path, settings: Settings, wanted: Wanted) -> Iterator[Line]:
         "since": wanted.since,
         "follow": wanted.follow,
     }
-    sources = each(settings.hosts, lambda host: _Source(root, host, arguments))
+    sources = each(settings.hosts, lambda host: _HostSource(root, host, arguments))
+    return merged(settings.name, sources, wanted)
+
+
+def merged(platform: str, sources: Sequence[Source], wanted: Wanted) -> Iterator[Line]:
+    """Yield the lines of all sources, oldest first; with `follow` then each as it comes.
+
+    Raises:
+        InputError: there is no such service.
+    """
     try:
         known = sorted({name for source in sources for name in source.services})
         if not known:
-            raise InputError(f"{settings.name} is not deployed: it has no container", "make deploy")
+            raise InputError(f"{platform} is not deployed: it has no container", "make deploy")
         if wanted.service and wanted.service not in known:
             allowed = choice(wanted.service, known)
             raise InputError(f"no service is called {wanted.service}; there are: {allowed}")
         width = max(map(len, known))
 
-        def line(host: Host, entry: dict[str, str]) -> Line:
+        def line(host: str, entry: dict[str, str]) -> Line:
             service = entry["service"]
             text = _STEERING.sub("", entry["text"])
-            return Line(entry["time"], host.name, service, f"{service:<{width}}", text)
+            return Line(entry["time"], host, service, f"{service:<{width}}", text)
 
         past = heapq.merge(
-            *([line(source.host, entry) for entry in source.entries()] for source in sources),
+            *([line(source.name, entry) for entry in source.past()] for source in sources),
             key=lambda each: each.time,
         )
         told = list(past)
@@ -133,22 +166,28 @@ def read(root: Path, settings: Settings, wanted: Wanted) -> Iterator[Line]:
             yield from itertools.starmap(line, _live(sources))
     finally:
         for source in sources:
-            _end(source.process)
+            source.close()
 
 
-def _live(sources: list[_Source]) -> Iterator[tuple[Host, dict[str, str]]]:
+def _live(sources: Sequence[Source]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield what comes from any source, until all have ended."""
-    coming: queue.Queue[tuple[Host, dict[str, str]] | None] = queue.Queue()
+    coming: queue.Queue[tuple[str, dict[str, str]] | Exception | None] = queue.Queue()
 
-    def pass_on(source: _Source) -> None:
-        for entry in source.entries():
-            coming.put((source.host, entry))
-        coming.put(None)
+    def pass_on(source: Source) -> None:
+        try:
+            for entry in source.coming():
+                coming.put((source.name, entry))
+            coming.put(None)
+        except Exception as error:  # raised again below, where it is heard
+            coming.put(error)
 
     for source in sources:
         threading.Thread(target=pass_on, args=(source,), daemon=True).start()
     for _ in sources:
-        yield from iter(coming.get, None)
+        while (found := coming.get()) is not None:
+            if isinstance(found, Exception):
+                raise found
+            yield found
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -1,15 +1,18 @@
 """Runs the acceptance tests of a project's platform: `run.py PROJECT [--json] [--only TEXT]`.
 
+In a pod of the platform's cluster `--inside FILE` has the secrets, for the vault is not there. Then
+results in JSON are one line, which tells them from what else is in the pod's log.
 Exit status: 0 all passed, 1 some failed, 2 they could not be run.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -42,15 +45,19 @@ class _Given:
 
 
 @contextmanager
-def deployed(root: Path) -> Iterator[Deployed]:
+def deployed(root: Path, inside: Path | None) -> Iterator[Deployed]:
     """Give the platform of the project at `root`; its names are known meanwhile.
+
+    Args:
+        root: the project's folder.
+        inside: file with its secrets, where this is a pod of its cluster.
 
     Raises:
         InputError: it is not deployed, or its settings are wrong.
         DapError: its cluster does not answer.
     """
-    prepared = prepare(root)
-    with places(prepared) as found:
+    prepared = prepare(root, json.loads(inside.read_bytes()) if inside else None)
+    with places(prepared, inside=inside is not None) as found:
         platform = Deployed(prepared, found)
         if not platform.look():
             own = platform.service_host
@@ -69,7 +76,7 @@ def deployed(root: Path) -> Iterator[Deployed]:
 
 
 @contextmanager
-def places(prepared: Prepared) -> Iterator[Sequence[Place]]:
+def places(prepared: Prepared, *, inside: bool) -> Iterator[Sequence[Place]]:
     """Give the places that the plan has, as long as they can be asked."""
     settings, root = prepared.plan.settings, prepared.root
     if settings.cluster is None:
@@ -79,10 +86,10 @@ def places(prepared: Prepared) -> Iterator[Sequence[Place]]:
     # What asks a cluster is installed for one alone.
     from acceptance.cluster import Cluster
     from dap.stack.live import connected
-    from dap.stack.place import of_platform
+    from dap.stack.place import of_platform, placed
 
-    with connected(of_platform(settings, root)) as live:
-        yield [Cluster(prepared, live)]
+    with connected(placed(settings, ()) if inside else of_platform(settings, root)) as live:
+        yield [Cluster(prepared, live, inside=inside)]
 
 
 def test(platform: Deployed, *, as_json: bool, only: str) -> int:
@@ -107,13 +114,31 @@ def test(platform: Deployed, *, as_json: bool, only: str) -> int:
 
 def main() -> int:
     """Run what the command line says."""
+    given = arguments()
+    if given.inside is None or not given.json:
+        return run(given)
+    from dap.stack.verify import RESULT
+
+    with redirect_stdout(io.StringIO()) as said:
+        status = run(given)
+    print(RESULT + json.dumps(json.loads(said.getvalue())))
+    return status
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("project", type=Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", default="")
-    given = parser.parse_args()
+    parser.add_argument("--inside", type=Path)
+    return parser.parse_args()
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the tests that were asked for; return the exit status."""
     try:
-        with deployed(given.project) as platform:
+        with deployed(given.project, given.inside) as platform:
             return test(platform, as_json=given.json, only=given.only)
     except DapError as error:
         if given.json:

@@ -11,7 +11,7 @@ import pytest
 from demo.access import Clock
 from tests.cluster.cluster import Cluster, chosen
 from tests.cluster.platform import ClusterPlatform
-from tests.cluster.space import Space
+from tests.cluster.space import STRAY, Space
 from tests.fleet.user import Client, client
 
 KEEP = os.environ.get("DAP_KEEP") == "1"
@@ -64,6 +64,15 @@ def user(platform: ClusterPlatform, tmp_path_factory: pytest.TempPathFactory) ->
     """The first user's own OpenSSH, with what `make ssh-config` wrote."""
     folder: Path = tmp_path_factory.mktemp("ssh")
     return client(platform.project, platform.plan, platform.cluster.addresses.node, folder)
+
+
+@pytest.fixture
+def here(platform: ClusterPlatform) -> Iterator[Space]:
+    """The platform's own namespace, from which what a test has put there goes afterwards."""
+    found = Space(platform.cluster, platform.project.name)
+    yield found
+    kinds = "pods,services,networkpolicies,configmaps,persistentvolumeclaims"
+    found.kubectl("delete", kinds, "--ignore-not-found", "--wait", f"--selector=test={STRAY}")
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,7 @@ import requests
 import yaml
 
 from demo.access import Access
-from demo.project import ADMIN, Project, run
+from demo.project import ADMIN, Project, clean_environment, run
 from tests.cluster import image
 from tests.cluster.cluster import Cluster
 from tests.fleet.platform import Named
@@ -109,6 +111,38 @@ class ClusterPlatform:
         """Run `dap` in the project; its status is the caller's."""
         program = str(self.project.path / ".venv" / "bin" / "dap")
         return tried(self.project.path, program, *arguments, **self.variables)
+
+    @contextmanager
+    def settings(self, **cluster: Any) -> Iterator[None]:
+        """Have other settings of the cluster for a while."""
+        file = self.project.path / "platform.yml"
+        text = file.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+        data["cluster"] |= cluster
+        file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def begun(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Have `dap` at work in the project; killed at the end if it still is."""
+        program = str(self.project.path / ".venv" / "bin" / "dap")
+        process = subprocess.Popen(
+            [program, *arguments],
+            cwd=self.project.path,
+            env=clean_environment() | self.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def deploy(self) -> dict[str, Any]:
         """Deploy; what it says as JSON.

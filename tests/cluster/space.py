@@ -13,6 +13,8 @@ from tests.cluster.cluster import Cluster
 PORT = 8080
 PAGE = f"mkdir -p /tmp/www && echo here >/tmp/www/index.html && exec httpd -f -p {PORT} -h /tmp/www"
 READY_S = 60
+STRAY = "stray"
+"""Name of what a test puts beside a platform, and the value of its label `test`."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ def pod(
         "metadata": {"name": name, "labels": labels or {}},
         "spec": template(name, script, memory) | spec,
     }
+
+
+def stray(kind: str, version: str = "v1", **rest: Any) -> dict[str, Any]:
+    """An object that is not of a platform's plan, which the fixture `here` removes at the end."""
+    labels = {"test": STRAY}
+    return {
+        "apiVersion": version, "kind": kind, "metadata": {"name": STRAY, "labels": labels}, **rest
+    }  # fmt: skip
 
 
 def template(name: str, script: str, memory: str = "64Mi") -> dict[str, Any]:

@@ -233,6 +233,7 @@ class ServiceOptions(_Model):
     streams: tuple[Stream, ...] = ()
     entry: bool = False
     task: bool = False
+    checks: bool = False  # acceptance tests run in it, in a cluster; no deploy starts it
     backup: tuple[str, ...] = ()
     live: tuple[str, ...] = ()  # files below config/ that it reads anew by itself when they change
     gpus: int | Literal["all"] | tuple[int | str, ...] = 0

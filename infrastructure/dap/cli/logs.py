@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dap.logs import Line, Wanted
+    from dap.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -29,18 +35,18 @@ def logs(
     """Show what services say, without the platform's secrets. Changes nothing."""
     import json  # these load slowly
 
-    from dap.cli._project import host_settings, project_root
-    from dap.logs import Wanted, begin, read
+    from dap.cli._project import project_root, project_settings
+    from dap.logs import Wanted, begin
     from dap.mask import masking
     from dap.secrets import open_vault
 
-    settings = host_settings()
+    settings = project_settings()
     root = project_root()
     start = begin(since)
     wanted = Wanted(service, lines or (0 if start else 100), start, follow)
     mask = masking(open_vault(root, settings.name).values())
     try:
-        for line in read(root, settings, wanted):
+        for line in _lines(root, settings, wanted):
             text = mask(line.text)
             if as_json:
                 shown = {"time": line.time, "service": line.service, "host": line.host}
@@ -50,3 +56,15 @@ def logs(
     except KeyboardInterrupt:
         if not follow:
             raise
+
+
+def _lines(root: Path, settings: Settings, wanted: Wanted) -> Iterator[Line]:
+    """Return the lines of hosts, or of the cluster that the platform is in."""
+    if settings.cluster is None:
+        from dap.logs import read  # these load slowly
+
+        return read(root, settings, wanted)
+    from dap.engine import prepare
+    from dap.stack.logs import read as read_cluster
+
+    return read_cluster(prepare(root), wanted)

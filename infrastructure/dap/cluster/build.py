@@ -19,12 +19,14 @@ class Objects:
     """The objects of a platform, in an order in which they can be applied.
 
     `tasks` are Jobs that each deploy runs anew, in this order. `nameserver` names the Service whose
-    address is asked for names, or is empty.
+    address is asked for names, or is empty. `checks` is the pod that acceptance tests run in, which
+    is no part of the platform.
     """
 
     platform: tuple[Manifest, ...]
     tasks: tuple[Manifest, ...]
     nameserver: str
+    checks: PodSpec | None = None
 
 
 def objects(
@@ -64,6 +66,7 @@ def objects(
         platform=tuple(platform),
         tasks=tuple(each.workload for each in made if each.part.options.task),
         nameserver=source.naming.name if source.naming else "",
+        checks=_part(source, source.checks).spec if source.checks else None,
     )
 
 

@@ -55,6 +55,7 @@ SERVICE: Mapping[str, str] = {
 
 OPTIONS: Mapping[str, str] = {
     "backup": "nothing yet: volumes are claims",
+    "checks": "a Job in a namespace of its own, while `make verify IN_CLUSTER=1` runs",
     "entry": "the Service of the type `cluster.service`; what it answers to is the nameserver's",
     "exceptions": "the annotation `dap.exceptions`; the namespace takes what the loosest pod needs",
     "gpus": "`nvidia.com/gpu`, a number",

@@ -10,7 +10,8 @@ from dap.cluster import entry
 from dap.cluster.model import Labels, Manifest
 from dap.cluster.source import Part, Source
 
-_NETWORK = "dap.network"
+NETWORK = "dap.network"
+"""What stands before the name of a network in the labels of its pods."""
 _PORT = "dap.port"
 _ANY = "any"
 _API = "dap.api"
@@ -68,7 +69,7 @@ def _port(port: int, protocol: str) -> dict[str, Any]:
 
 def pod_labels(part: Part) -> Labels:
     """Return the labels by which network policies select a part's pods."""
-    found = {f"{_NETWORK}/{name}": "true" for name in part.networks}
+    found = {f"{NETWORK}/{name}": "true" for name in part.networks}
     if not part.options.task and part.networks:
         found |= {f"{_PORT}/{name}": "true" for name in _ports(part)}
     if part.options.kubernetes.rules:
@@ -102,7 +103,7 @@ def _nothing(source: Source) -> Manifest:
 
 def _of_networks(source: Source) -> Iterable[Manifest]:
     for name in source.compose.get("networks", {}):
-        here = {f"{_NETWORK}/{name}": "true"}
+        here = {f"{NETWORK}/{name}": "true"}
         peers = {"podSelector": {"matchLabels": here | source.platform_labels}}
         egress: list[dict[str, Any]] = [{"to": [peers]}]
         if not source.compose["networks"][name].get("internal"):
@@ -146,7 +147,7 @@ def _of_own_jobs(source: Source) -> Iterable[Manifest]:
     peers = [{**there, "podSelector": {"matchLabels": source.platform_labels}}]
     listed = source.plan.published_ports(source.plan.service_host)
     ports = [{"port": port, "protocol": "TCP"} for port in listed]
-    here = {f"{_NETWORK}/edge": "true"}
+    here = {f"{NETWORK}/edge": "true"}
     yield _policy(source, "platform.out", here, egress=[{"to": peers, "ports": ports}])
 
 

@@ -115,7 +115,7 @@ def _toleration(given: Toleration) -> dict[str, str]:
 
 def _restart(part: Part) -> Literal["Always", "Never"]:
     policy = str(part.keys.get("restart", "no"))
-    if part.options.task:
+    if part.options.task or part.options.checks:
         return "Never"
     if policy not in ("always", "unless-stopped"):
         raise part.refusal("restart", f"'{policy}': can't be done on Kubernetes but for a task")

@@ -135,6 +135,8 @@ class Source:
     files: Mapping[str, File]
     compose: Mapping[str, Any]
     parts: tuple[Part, ...]
+    checks: Part | None
+    """What acceptance tests run in; no part of the platform."""
     nameserver: str
     """IP address of the platform's server of names, empty where it is not known yet."""
 
@@ -257,7 +259,9 @@ def read(plan: Plan, tree: Tree, nameserver: str = "") -> Source:
         problems += [f"volumes.{name}.{each}" for each in keys.unknown(volume, keys.VOLUME)]
     if problems:
         raise InputError("\n".join(problems))
-    return Source(plan, tree.host, place, apart, files, compose, parts, nameserver)
+    checks = next((part for part in parts if part.options.checks), None)
+    staying = tuple(part for part in parts if part is not checks)
+    return Source(plan, tree.host, place, apart, files, compose, staying, checks, nameserver)
 
 
 def _problems(part: Part, *, apart: bool) -> list[str]:

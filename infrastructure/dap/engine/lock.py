@@ -23,7 +23,7 @@ _INTERVAL_S = 0.2
 
 
 @contextmanager
-def hold(path: Path, tell: Callable[[str], None]) -> Iterator[int]:
+def hold(path: Path, tell: Callable[[str], None], what: str = "deploy") -> Iterator[int]:
     """Hold the lock at `path`; yields its descriptor, which processes that work for us inherit.
 
     Where the holder was killed, waits until what it left running has ended.
@@ -33,7 +33,7 @@ def hold(path: Path, tell: Callable[[str], None]) -> Iterator[int]:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
-        _take(file, tell)
+        _take(file, tell, what)
         file.seek(0)
         file.truncate()
         json.dump(_me(), file)
@@ -42,7 +42,7 @@ def hold(path: Path, tell: Callable[[str], None]) -> Iterator[int]:
         file.truncate(0)
 
 
-def _take(file: IO[str], tell: Callable[[str], None]) -> None:
+def _take(file: IO[str], tell: Callable[[str], None], what: str) -> None:
     end = time.monotonic() + _GRACE_S
     told = False
     while not _locked(file):
@@ -51,13 +51,13 @@ def _take(file: IO[str], tell: Callable[[str], None]) -> None:
         gone = holder.get("host") == socket.gethostname() and not _alive(int(holder["pid"]))
         if not gone or time.monotonic() > end:
             raise InputError(
-                f"another deploy is at work: {holder.get('who', 'unknown')} on "
+                f"another {what} is at work: {holder.get('who', 'unknown')} on "
                 f"{holder.get('host', 'unknown')}, process {holder.get('pid', 'unknown')}, "
                 f"since {holder.get('since', 'unknown')}",
                 "wait until it has ended",
             )
         if not told:
-            tell("waiting for the end of a deploy that was killed")
+            tell(f"waiting for the end of a {what} that was killed")
             told = True
         _end_idle(Path(file.name))
         time.sleep(_INTERVAL_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dap.catalogue import read_catalogue
 from dap.plan import Plan, make_plan, secret_specs
 from dap.render import Tree, render
 from dap.secrets import Vault, ensure_hosts, ensure_tls, open_vault
+from dap.secrets.vault import VAULT_FILE
 from dap.settings import load
 
 
@@ -37,14 +39,21 @@ class Prepared:
         return self.root / ".dap" / "logs" / f"{time}-{verb}.log"
 
 
-def prepare(root: Path) -> Prepared:
+def prepare(root: Path, given: Mapping[str, str] | None = None) -> Prepared:
     """Read and check the project at `root`, make missing secrets in memory, render the trees.
+
+    Args:
+        root: the project's folder.
+        given: its secrets, where the vault is not: none is missing then.
 
     Raises:
         InputError: something in it is wrong; nothing was changed.
     """
     settings = load(root / "platform.yml")
     plan = make_plan(settings, read_catalogue(root))
+    if given is not None:
+        vault = Vault(root / VAULT_FILE, settings.name, b"", b"", dict(given))
+        return Prepared(root, plan, vault, (), render(plan, vault))
     vault = open_vault(root, settings.name)
     new = vault.ensure(secret_specs(plan))
     new += [*ensure_tls(vault, settings, root), *ensure_hosts(vault, settings)]

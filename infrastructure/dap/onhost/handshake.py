@@ -45,3 +45,19 @@ def status(
         answer = http.client.HTTPResponse(secured)
         answer.begin()
         return answer.status
+
+
+def shown(address: str, port: int, name: str) -> dict[str, str]:
+    """Return the certificate that a server shows for a name, in PEM, or the error."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # it is looked at, not trusted: an expired one counts too
+    try:
+        with (
+            socket.create_connection((address, port), timeout=TIMEOUT_S) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secured,
+        ):
+            shown = secured.getpeercert(binary_form=True)
+    except OSError as error:
+        return {"error": f"{address} port {port}: {error}"}
+    return {"pem": ssl.DER_cert_to_PEM_cert(shown or b"")}

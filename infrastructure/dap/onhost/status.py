@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +21,7 @@ from ansible.module_utils.dap_requirements import (
     left,
 )
 
-from dap.onhost import docker, logs
+from dap.onhost import docker, handshake, logs
 
 CGROUPS = Path("/sys/fs/cgroup")
 # Where timers of the host leave what they found; the baseline's disk watch is one.
@@ -75,10 +73,10 @@ def shown(deployed: dict[str, Any]) -> dict[str, Any]:
     ports = settings["ports"]
     if deployed["service"]:
         address = EVERYWHERE.get(settings["address"], settings["address"])
-        return {"server": served(address, ports["https"], settings["domain"])}
+        return {"server": handshake.shown(address, ports["https"], settings["domain"])}
     if all(route["host"] != deployed["host"] for route in deployed["routes"]):
         return {}
-    return {"host": served(deployed["listen"], ports["hosts"], deployed["host"])}
+    return {"host": handshake.shown(deployed["listen"], ports["hosts"], deployed["host"])}
 
 
 def watched(shown: set[int | None]) -> list[dict[str, str]]:
@@ -218,22 +216,6 @@ def oom_kills(pid: int) -> int | None:
         return int(counts["oom_kill"])
     except (OSError, KeyError, ValueError):
         return None
-
-
-def served(address: str, port: int, name: str) -> dict[str, str]:
-    """Return the certificate that a server shows for a name, in PEM, or the error."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # it is looked at, not trusted: an expired one counts too
-    try:
-        with (
-            socket.create_connection((address, port), timeout=CONNECT_S) as plain,
-            context.wrap_socket(plain, server_hostname=name) as secured,
-        ):
-            shown = secured.getpeercert(binary_form=True)
-    except OSError as error:
-        return {"error": f"{address} port {port}: {error}"}
-    return {"pem": ssl.DER_cert_to_PEM_cert(shown or b"")}
 
 
 def authority(project: str) -> dict[str, str]:

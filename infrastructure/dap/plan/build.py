@@ -198,7 +198,7 @@ def _host_plan(
                 host=host.name,
                 folder=folder.name,
                 image=images.service_reference(service, built),
-                task=service.options.task,
+                task=service.options.task or service.options.checks,
                 metrics=service.options.metrics,
                 backup=tuple(
                     f"{settings.name}_{folder.name}-{volume}" for volume in service.options.backup

@@ -135,7 +135,11 @@ class _Project:
             out["networks"] = list(service.networks)
         if options.entry:
             self._entry(out)
-        if options.task:
+        if options.checks and self.host.host.place is None:
+            raise InputError(
+                f"{service.where}.x-dap.checks: only with target: kubernetes", "say so around it"
+            )
+        if options.task or options.checks:
             out |= {"profiles": ["task"], "restart": "no"}
         mounts = [self._mount(folder, service, mount) for mount in service.mounts]
         if mounts:

@@ -13,6 +13,7 @@ from dap.engine.lock import hold
 from dap.errors import DapError
 from dap.plan import STATE_PASSPHRASE, secret_specs
 from dap.secrets.kinds import CONTENT
+from dap.stack import verify
 from dap.stack.engine import Change, Engine
 from dap.stack.images import push
 from dap.stack.live import Live, connected
@@ -124,7 +125,12 @@ def destroy(
     """
     settings = prepared.plan.settings
     place = of_platform(settings, prepared.root)
-    with hold(prepared.root / ".dap" / "lock", tell), connected(place) as live:
+    with (
+        hold(prepared.root / ".dap" / "lock", tell),
+        connected(place) as live,
+        connected(verify.of_checks(place)) as checks,
+    ):
+        verify.remove(live, checks)
         # Their pods, though they have ended, hold on to volumes.
         live.remove_tasks()
         changes: tuple[Change, ...] = ()

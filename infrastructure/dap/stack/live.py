@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError
+from kubernetes.dynamic.exceptions import DynamicApiError, ForbiddenError, NotFoundError
 from urllib3.exceptions import HTTPError
 
 from dap.cluster import Manifest, Objects
@@ -25,7 +26,7 @@ from dap.stack import pulls
 from dap.stack.drift import differing
 from dap.stack.model import SWEPT, WORKLOADS
 from dap.stack.place import Place
-from dap.stack.preflight import asking, refuse
+from dap.stack.preflight import Preflight, asking, refuse
 
 Object = dict[str, Any]
 _INTERVAL_S = 0.5
@@ -35,6 +36,13 @@ _READ_S = 300.0
 _READ = '[ ! -e "$0" ] || base64 -w 0 "$0"'
 # A container that waits for one of these waits for ever.
 _STUCK = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
+LOOKED_AT = (
+    *SWEPT,
+    *(("v1", kind) for kind in ("Event", "LimitRange", "Namespace", "PersistentVolumeClaim")),
+    *(("v1", kind) for kind in ("Pod", "ResourceQuota")),
+    ("apps/v1", "ReplicaSet"),
+)
+"""Kinds that acceptance tests look at in the platform's namespace."""
 
 
 class Live:
@@ -43,6 +51,7 @@ class Live:
     def __init__(self, place: Place, api: Any, dynamic: Any) -> None:
         self._whole = place
         self._namespace = place.namespace
+        self.platform = place.platform
         self._label = f"{PLATFORM_LABEL}={place.platform}"
         self._registry = place.registry
         self._api = api
@@ -132,17 +141,21 @@ class Live:
         self._remove(jobs, job)
         jobs.create(body=body, namespace=self._namespace)
         try:
-            return self._output(self._running(job), ["sh", "-c", _READ, f"{mounts[volume]}/{name}"])
+            return self.output(self.started(job), ["sh", "-c", _READ, f"{mounts[volume]}/{name}"])
         finally:
             self._remove(jobs, job)
 
-    def _running(self, job: str) -> str:
-        """Wait until a Job's pod runs; return its name."""
+    def started(self, job: str) -> str:
+        """Wait until a Job's pod runs, or has ended; return its name.
+
+        Raises:
+            DapError: it can't start; says why.
+        """
         end = time.monotonic() + _READ_S
         while True:
             pods = self._pods(f"batch.kubernetes.io/job-name={job}")
             for pod in pods:
-                if pod.get("status", {}).get("phase") == "Running":
+                if pod.get("status", {}).get("phase") in ("Running", "Succeeded", "Failed"):
                     return str(pod["metadata"]["name"])
             stuck = [why for pod in pods for why in _waiting(pod) if self._stuck(why)]
             if stuck or time.monotonic() > end:
@@ -150,8 +163,13 @@ class Live:
                 raise DapError(f"the pod of {job} does not start: {why}", self._hint(why))
             time.sleep(_INTERVAL_S)
 
-    def _output(self, pod: str, command: list[str]) -> str:
-        """Return what a command in a pod prints in base64, for the client changes what is JSON."""
+    def output(self, pod: str, command: list[str]) -> str:
+        """Return what a command in a pod prints in base64, for the client changes what is JSON.
+
+        Raises:
+            DapError: it failed.
+            ApiException: the account may not.
+        """
         from kubernetes.stream import stream  # loads slowly
 
         run: Any = stream
@@ -212,8 +230,11 @@ class Live:
         """Return the objects of a kind in the namespace by name, whoever's they are."""
         resource = self._kind(version, kind)
         if kind == "Namespace":
-            found = resource.get(field_selector=f"metadata.name={self._namespace}")
-            listed = found.to_dict()["items"]
+            # By its name: no account has to know all of them.
+            try:
+                listed = [resource.get(name=self._namespace).to_dict()]
+            except NotFoundError:
+                listed = []
         else:
             listed = self._list(resource, "")
         return {each["metadata"]["name"]: each for each in listed}
@@ -249,6 +270,57 @@ class Live:
     def client(self) -> client.CoreV1Api:
         """Return a client of its own for what can't be done by several at once: streams."""
         return client.CoreV1Api(client.ApiClient(self._api.configuration))
+
+    def create(self, thing: Manifest) -> None:
+        """Make an object.
+
+        Raises:
+            DapError: the account may not; says what.
+        """
+        body: Object = dict(thing)
+        try:
+            self._kind(body["apiVersion"], body["kind"]).create(
+                body=body, namespace=body["metadata"].get("namespace")
+            )
+        except ForbiddenError as error:
+            said = json.loads(error.body or "{}").get("message", error.reason)
+            raise DapError(f"the cluster refuses: {said}") from error
+
+    def delete(self, version: str, kind: str, name: str) -> None:
+        """Have an object removed, if it is there; does not wait for its end."""
+        with suppress(NotFoundError):
+            self._kind(version, kind).delete(
+                name=name, namespace=self._namespace, body={"propagationPolicy": "Background"}
+            )
+
+    def problems(self, settings: Settings, objects: Objects) -> list[str]:
+        """Return what keeps the cluster from taking the objects of a platform."""
+        checks = Preflight(asking(self._dynamic), settings, self._whole, objects)
+        return list(dict.fromkeys(str(each) for each in checks.problems()))
+
+    def look(self, path: str) -> Object | None:
+        """Return what the API has at a path; None where nothing is, or it is refused."""
+        try:
+            return dict(asking(self._dynamic)("get", path, None))
+        except (NotFoundError, ForbiddenError):
+            return None
+
+    def own_pods(self) -> list[Object]:
+        """Return the platform's pods, those of Jobs too."""
+        return self._pods(self._label)
+
+    def log(self, pod: str, container: str, query: Mapping[str, str]) -> Iterator[bytes]:
+        """Return the lines of a container's log, as they come where `query` says follow.
+
+        Raises:
+            BadRequestError, NotFoundError: it has none.
+        """
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{pod}/log"
+        asked = [("container", container), *query.items()]
+        found: Iterator[bytes] = self._dynamic.request(
+            "get", path, query_params=asked, serialize=False
+        )
+        return found
 
     def claims(self) -> list[str]:
         """Return the names of the platform's volumes, sorted."""
@@ -341,7 +413,7 @@ def connected(place: Place) -> Iterator[Live]:
     """Yield the platform's namespace.
 
     Args:
-        place: of its stack.
+        place: of its stack; without a kubeconfig this is a pod of the cluster, with its account.
 
     Raises:
         InputError: the cluster does not know the context's account.
@@ -353,7 +425,10 @@ def connected(place: Place) -> Iterator[Live]:
     dynamic: Any = DynamicClient
     try:
         with tempfile.TemporaryDirectory(prefix="dap-") as folder:
-            api = loaded(os.pathsep.join(map(str, place.files)), context, persist_config=False)
+            if place.files:
+                api = loaded(os.pathsep.join(map(str, place.files)), context, persist_config=False)
+            else:
+                api = _as_this_pod()
             yield Live(place, api, dynamic(api, cache_file=str(Path(folder, "api"))))
     except (DynamicApiError, client.ApiException) as error:
         if error.status == HTTPStatus.UNAUTHORIZED:
@@ -367,6 +442,13 @@ def connected(place: Place) -> Iterator[Live]:
             f"the cluster of context {context} does not answer: {error}",
             f"try: kubectl --context {context} version",
         ) from error
+
+
+def _as_this_pod() -> client.ApiClient:
+    settings: Any = client.Configuration()
+    load: Any = config.load_incluster_config
+    load(settings)
+    return client.ApiClient(settings)
 
 
 def _not_started(live: Object, pods: list[Object]) -> str:

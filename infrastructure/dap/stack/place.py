@@ -19,7 +19,8 @@ from dap.stack.kubeconfig import find, require
 class Place:
     """A stack's name, the platform's, and where its objects are.
 
-    `files` are the kubeconfig. `at` is None where the state alone knows it.
+    `files` are the kubeconfig; none: from inside, as the pod that this is. `at` is None where the
+    state alone knows it.
     """
 
     stack: str

@@ -176,10 +176,10 @@ class Preflight:
 
     def _needed(self) -> dict[tuple[str, str], tuple[str, ...]]:
         """Return the verbs that a deploy needs of each resource."""
-        looked = {(_group(version), _plural(kind)): ("list",) for version, kind in SWEPT}
+        looked = {(_group(version), plural(kind)): ("list",) for version, kind in SWEPT}
         run = {("batch", "jobs"): _RUN, ("", "pods/log"): ("get",)} if self._tasks else {}
         made = {
-            (_group(each["apiVersion"]), _plural(each["kind"])): _MADE
+            (_group(each["apiVersion"]), plural(each["kind"])): _MADE
             for each in self._wanted
             if each["kind"] != "Namespace"
         }
@@ -192,7 +192,7 @@ class Preflight:
         for version, kind in sorted(kinds - {("v1", "Namespace")}):
             names = {each["metadata"]["name"] for each in self._of(kind)}
             place = f"/api/{version}" if version == "v1" else f"/apis/{version}"
-            path = f"{place}/namespaces/{self._namespace}/{_plural(kind)}"
+            path = f"{place}/namespaces/{self._namespace}/{plural(kind)}"
             for live in self._items(path):
                 name = live["metadata"]["name"]
                 if name in names and not self._ours(live):
@@ -335,7 +335,8 @@ def _group(version: str) -> str:
     return version.rpartition("/")[0]
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """Return what the API calls the objects of a kind."""
     name = kind.lower()
     if name.endswith("y"):
         return f"{name[:-1]}ies"

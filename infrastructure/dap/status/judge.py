@@ -102,26 +102,43 @@ def judge(
         if "error" in told:
             tell("problem", "certificate", f"{name}: {told['error']}", _NO_CERTIFICATE[name])
             continue
-        certificate = x509.load_pem_x509_certificate(told["pem"].encode())
-        until = certificate.not_valid_after_utc
-        certificates.append(Certificate(_CERTIFICATES[name], until, (until - now).days))
         own = bool(plan["settings"]["tls"]["certificate"])
-        renew = "replace the files that tls names, then make deploy" if own else "make deploy"
-        ends = f"{_CERTIFICATES[name]} {{}} on {until:%Y-%m-%d}"
-        if until <= now:
-            tell("problem", "certificate", ends.format("ended"), renew)
-        elif until - now < RENEWAL:
-            tell("warning", "certificate", ends.format("ends"), renew)
-        if certificate.not_valid_before_utc > now:
-            begins = f"{_CERTIFICATES[name]} is not valid before "
-            begins += f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-            tell("problem", "certificate", begins, "set the clock of this machine and of the host")
+        certificate, wrong = judge_certificate(CERTIFICATES[name], told["pem"], now, own=own)
+        certificates.append(certificate)
+        for level, what, remedy in wrong:
+            tell(level, "certificate", what, remedy)
     return HostStatus(
         host, tuple(rows), tuple(facts["disks"]), tuple(certificates), tuple(findings)
     )
 
 
-_CERTIFICATES = {
+def judge_certificate(
+    name: str, pem: str, now: dt.datetime, *, own: bool
+) -> tuple[Certificate, list[tuple[Level, str, str]]]:
+    """Return how long a certificate holds, and what is wrong with it: level, what, remedy.
+
+    Args:
+        name: of it, for people.
+        pem: the certificate.
+        now: the time to judge it at.
+        own: it is the user's own.
+    """
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    until = certificate.not_valid_after_utc
+    renew = "replace the files that tls names, then make deploy" if own else "make deploy"
+    ends = f"{name} {{}} on {until:%Y-%m-%d}"
+    wrong: list[tuple[Level, str, str]] = []
+    if until <= now:
+        wrong.append(("problem", ends.format("ended"), renew))
+    elif until - now < RENEWAL:
+        wrong.append(("warning", ends.format("ends"), renew))
+    if certificate.not_valid_before_utc > now:
+        begins = f"{name} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        wrong.append(("problem", begins, "set the clock of this machine and of the host"))
+    return Certificate(name, until, (until - now).days), wrong
+
+
+CERTIFICATES = {
     "server": "the server's certificate",
     "host": "the host's certificate",
     "authority": "the CA's certificate",

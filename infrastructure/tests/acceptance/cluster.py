@@ -6,20 +6,18 @@ import socket
 import subprocess
 import threading
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import cached_property, partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from dap.cluster import Objects
 from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.engine.prepare import Prepared
-from dap.settings import EVERYWHERE
 from dap.stack import objects_of
-from dap.stack.live import Live
-from dap.stack.model import SWEPT
+from dap.stack.entry import outside
+from dap.stack.live import LOOKED_AT, Live
 from kubernetes import client
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import STDERR_CHANNEL, STDOUT_CHANNEL
@@ -64,22 +62,17 @@ done
 """
 TAKEN = (("anon", "shmem"), ("total_rss", "total_shmem"))
 EVERY_S = 0.2
-KINDS = (
-    *SWEPT,
-    *(("v1", kind) for kind in ("Event", "LimitRange", "Namespace", "PersistentVolumeClaim")),
-    *(("v1", kind) for kind in ("Pod", "ResourceQuota")),
-    ("apps/v1", "ReplicaSet"),
-)
 
 
 class Cluster(Place):
     """The namespace of a platform."""
 
-    def __init__(self, prepared: Prepared, live: Live) -> None:
-        """Know what is planned, and how the cluster is asked."""
+    def __init__(self, prepared: Prepared, live: Live, *, inside: bool) -> None:
+        """Know what is planned, and how the cluster is asked; `inside`: by a pod of it."""
         (part,), (tree,) = prepared.plan.hosts, prepared.trees
         super().__init__(prepared, part, tree)
         self.live = live
+        self._inside = inside
 
     @cached_property
     def planned(self) -> Objects:
@@ -102,14 +95,13 @@ class Cluster(Place):
 
     @cached_property
     def outside(self) -> str:
-        """Address of the proxy: what the settings say, or what its Service or its node has."""
-        given = self._prepared.plan.settings.address
-        if given not in EVERYWHERE and not ip_address(given).is_loopback:
-            return given
-        balancer = self.live.get("v1", "Service", self.entry).get("status", {})
-        for each in balancer.get("loadBalancer", {}).get("ingress") or ():
-            return str(each.get("ip") or each["hostname"])
-        return str(self._pod(self.entry)["status"]["hostIP"])
+        """Address of the proxy: what the settings say, or what its Service or its node has.
+
+        For a pod that of its Service, as for workspaces and jobs.
+        """
+        if self._inside:
+            return self.live.address(self.entry)
+        return outside(self._prepared.plan.settings, self.live, self.entry)
 
     def look(self) -> bool:
         """See what runs there; tell whether the platform is."""
@@ -167,7 +159,7 @@ class Cluster(Place):
     @cached_property
     def kinds(self) -> dict[tuple[str, str], dict[str, Object]]:
         """All objects of the namespace that concern the platform: version and kind → by name."""
-        return {kind: self.live.named(*kind) for kind in KINDS}
+        return {kind: self.live.named(*kind) for kind in LOOKED_AT}
 
     def is_ours(self, thing: Object) -> bool:
         """Tell whether an object says that it is the platform's, and is made from no other."""
@@ -254,10 +246,13 @@ class Cluster(Place):
         for service, pods in self.pods.items():
             for pod in pods:
                 if pod["status"].get("phase") == "Running":
-                    done = self._exec(pod, ["sh", "-c", PROCESSES])
-                    processes = list(processes_of(done.stdout.decode(errors="replace")))
+                    processes = settled(partial(self._processes, pod))
                     found.append(Program(pod["metadata"]["name"], service, False, processes))
         return found
+
+    def _processes(self, pod: Object) -> list[Process]:
+        done = self._exec(pod, ["sh", "-c", PROCESSES])
+        return list(processes_of(done.stdout.decode(errors="replace")))
 
     def address(self, service: str) -> str:
         """Return the address of a service's Service."""
@@ -393,6 +388,20 @@ def processes_of(told: str) -> Iterator[Process]:
             b64decode(command),
             b64decode(environment),
         )
+
+
+def settled(look: Callable[[], list[Process]]) -> list[Process]:
+    """Return the processes that are seen; those of root as they are a moment later.
+
+    What the container's runtime brings into a pod, as a probe's command, is root's until it is
+    there.
+    """
+    found = look()
+    if not any(0 in each.users for each in found):
+        return found
+    later = {each.pid: each for each in look()}
+    kept = [later.get(each.pid) if 0 in each.users else each for each in found]
+    return [each for each in kept if each is not None]
 
 
 def _relay(server: socket.socket, forward: Any, port: int) -> None:

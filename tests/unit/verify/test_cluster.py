@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from acceptance.cluster import amount, processes_of
+from acceptance.cluster import amount, processes_of, settled
+from acceptance.place import Process
 
 
 def test_processes_come_with_whom_they_run_as_and_their_environment() -> None:
@@ -17,3 +18,24 @@ def test_processes_come_with_whom_they_run_as_and_their_environment() -> None:
 @pytest.mark.parametrize(("said", "is_"), [("500m", 0.5), ("2", 2), ("1Gi", 2**30), (0, 0)])
 def test_quantities(said: str | int, is_: float) -> None:
     assert float(amount(said)) == is_
+
+
+def process(pid: int, user: int) -> Process:
+    """Return a process of a user."""
+    return Process(pid, "sh", (user,) * 4, b"", b"")
+
+
+def test_what_the_runtime_brings_in_is_not_root_for_long() -> None:
+    """A probe's command: another user's a moment later, or gone."""
+    looks = iter([[process(1, 11), process(7, 0), process(8, 0)], [process(1, 11), process(8, 11)]])
+    assert settled(lambda: next(looks)) == [process(1, 11), process(8, 11)]
+
+
+def test_what_stays_root_is_told() -> None:
+    found = settled(lambda: [process(1, 0), process(7, 11)])
+    assert found == [process(1, 0), process(7, 11)]
+
+
+def test_without_root_one_look_is_enough() -> None:
+    looks = iter([[process(1, 11)]])
+    assert settled(lambda: next(looks)) == [process(1, 11)]
