@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
 import signal
+import subprocess
+import threading
 import time
 from typing import Any
 
@@ -88,20 +91,35 @@ def test_what_crashed_shows_its_run_before_and_no_secret(
     assert logs(platform, "--service", SERVICE, "--since", "2200-01-01") == []
 
 
+def lines(process: subprocess.Popen[str]) -> queue.Queue[str]:
+    """What a process prints, by lines; an empty one is its end."""
+    found: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        while line := process.stdout.readline():
+            found.put(line)
+        found.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    return found
+
+
 def test_follow_goes_on_with_what_is_started_anew(platform: ClusterPlatform, here: Space) -> None:
     """In the same pod and in another one; nothing twice, and Control-C is its good end."""
     here.apply(talker(platform))
     here.wait("condition=Ready", f"pod/{STRAY}")
     with platform.begun("logs", "--service", SERVICE, "--follow") as process:
-        assert process.stdout is not None
-        told = [process.stdout.readline()]
+        said = lines(process)
+        told = [said.get(timeout=READY_S)]
         crash(here)
-        told += [process.stdout.readline() for _ in range(2)]
+        told += [said.get(timeout=READY_S) for _ in range(2)]
         here.apply(talker(platform, f"{STRAY}-2"))
-        told.append(process.stdout.readline())
+        told.append(said.get(timeout=READY_S))
         process.send_signal(signal.SIGINT)
-        rest, wrong = process.communicate(timeout=30)
-    assert (process.returncode, rest, wrong) == (0, "", "")
+        assert process.wait(timeout=READY_S) == 0
+        assert process.stderr is not None
+        assert (said.get(timeout=READY_S), process.stderr.read()) == ("", "")
     found = [re.fullmatch(r"run (\S+) (begins|ends).*\n", line) for line in told]
     assert all(found), told
     runs = [(each[1], each[2]) for each in found if each]
@@ -149,7 +167,7 @@ def restarted(platform: ClusterPlatform) -> set[str]:
 
 def test_doctor_tells_what_is_wrong(platform: ClusterPlatform, here: Space) -> None:
     everyone = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    rules = {"ingress": [{}], "egress": [{}]}
+    rules: dict[str, Any] = {"ingress": [{}], "egress": [{}]}
     size = {"requests": {"storage": "1Mi"}}
     claim = {"accessModes": ["ReadWriteOnce"], "resources": size, "storageClassName": "nowhere"}
     quota = ("patch", "resourcequota", here.name, "--type=merge", "--patch")

@@ -270,7 +270,7 @@ def test_from_inside_what_a_killed_run_left_is_told_and_taken_away(
     ])  # fmt: skip
     told = json.loads(platform.dap("doctor", "--json").stdout)["findings"]
     assert any(
-        each["where"] == "verify" and f"namespace {name} is there" in each["what"] for each in told
+        each["where"] == "tests" and f"namespace {name} is there" in each["what"] for each in told
     )
     assert failed(platform, "test_objects", INSIDE) == {}
     assert apart(platform) == []

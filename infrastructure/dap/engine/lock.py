@@ -20,20 +20,22 @@ from dap.errors import InputError
 # What a killed deploy left running ends soon: its output goes nowhere.
 _GRACE_S = 120.0
 _INTERVAL_S = 0.2
+BUSY = "another deploy is at work: "
 
 
 @contextmanager
-def hold(path: Path, tell: Callable[[str], None], what: str = "deploy") -> Iterator[int]:
+def hold(path: Path, tell: Callable[[str], None], busy: str = BUSY) -> Iterator[int]:
     """Hold the lock at `path`; yields its descriptor, which processes that work for us inherit.
 
-    Where the holder was killed, waits until what it left running has ended.
+    Where the holder was killed, waits until what it left running has ended. `busy` begins the
+    message that somebody else holds it.
 
     Raises:
         InputError: somebody else holds it; the message says who, where and since when.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
-        _take(file, tell, what)
+        _take(file, tell, busy)
         file.seek(0)
         file.truncate()
         json.dump(_me(), file)
@@ -42,7 +44,7 @@ def hold(path: Path, tell: Callable[[str], None], what: str = "deploy") -> Itera
         file.truncate(0)
 
 
-def _take(file: IO[str], tell: Callable[[str], None], what: str) -> None:
+def _take(file: IO[str], tell: Callable[[str], None], busy: str) -> None:
     end = time.monotonic() + _GRACE_S
     told = False
     while not _locked(file):
@@ -51,13 +53,13 @@ def _take(file: IO[str], tell: Callable[[str], None], what: str) -> None:
         gone = holder.get("host") == socket.gethostname() and not _alive(int(holder["pid"]))
         if not gone or time.monotonic() > end:
             raise InputError(
-                f"another {what} is at work: {holder.get('who', 'unknown')} on "
+                f"{busy}{holder.get('who', 'unknown')} on "
                 f"{holder.get('host', 'unknown')}, process {holder.get('pid', 'unknown')}, "
                 f"since {holder.get('since', 'unknown')}",
                 "wait until it has ended",
             )
         if not told:
-            tell(f"waiting for the end of a {what} that was killed")
+            tell("waiting for the end of a deploy that was killed")
             told = True
         _end_idle(Path(file.name))
         time.sleep(_INTERVAL_S)

@@ -110,7 +110,7 @@ def _examined(case: _Case) -> Iterator[Finding]:
 def _left(case: _Case) -> Iterator[Finding]:
     for each in left(case.live, case.checks):
         what = f"{each} is there: a run of the tests in the cluster is at work, or was killed"
-        yield Finding("warning", CLUSTER, "verify", what, "make verify IN_CLUSTER=1 takes it away")
+        yield Finding("warning", CLUSTER, "tests", what, "make verify IN_CLUSTER=1 takes it away")
 
 
 _RIGHTS = "see which rights it needs: doc/kubernetes-setup.md"

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,7 @@ class Run:
     container: str
     number: int
     previous: bool = field(default=False, compare=False)
+    running: bool = field(default=False, compare=False)
 
 
 def runs(pods: Iterable[Mapping[str, Any]]) -> list[Run]:
@@ -76,8 +77,9 @@ def runs(pods: Iterable[Mapping[str, Any]]) -> list[Run]:
             run = (service, metadata["name"], metadata["uid"], each["name"])
             if restarts:
                 found.append(Run(*run, restarts - 1, previous=True))
-            if {"running", "terminated"} & (each.get("state") or {}).keys():
-                found.append(Run(*run, restarts))
+            state = each.get("state") or {}
+            if {"running", "terminated"} & state.keys():
+                found.append(Run(*run, restarts, running="running" in state))
     return found
 
 
@@ -119,22 +121,25 @@ class _ClusterSource(Source):
     def coming(self) -> Iterator[Entry]:
         """Yield each entry as it comes, of pods that come meanwhile too."""
         entries: queue.Queue[Entry] = queue.Queue()
-        followed: dict[Run, threading.Thread] = {}
+        followed: set[Run] = set()
+        done: set[Run] = set()
 
         def follow(run: Run) -> None:
-            try:
+            # What is cut off, or answers before its log is there, the next look goes on with.
+            with suppress(HTTPError, DynamicApiError):
                 for entry in self._new(run):
                     entries.put(entry)
-            except (HTTPError, DynamicApiError):
-                del followed[run]  # it was cut off: the next look goes on with it
+                if not run.running:
+                    done.add(run)
+            followed.remove(run)
 
         look = 0.0
         while not self._closed.is_set():
             if time.monotonic() >= look:
                 for run in self._chosen(self._live.own_pods()):
-                    if run not in followed:
-                        followed[run] = threading.Thread(target=follow, args=(run,), daemon=True)
-                        followed[run].start()
+                    if run not in followed and run not in done:
+                        followed.add(run)
+                        threading.Thread(target=follow, args=(run,), daemon=True).start()
                 look = time.monotonic() + _LOOK_S
             try:
                 yield entries.get(timeout=_LOOK_S / 4)

@@ -36,7 +36,9 @@ RESULT = "result: "
 """What stands before the results in JSON, in one line of the Job's log."""
 VERIFIES = "dap.verify"
 """Label of all that is there meanwhile: the platform that is verified."""
-NAME = "verify"
+NAME = "tests"
+_APART = "-verify"
+_BUSY = "another run of the tests is at work: "
 _SECRETS = "secrets.json"
 # An object of the API has at most 1 MiB.
 _PART = 700 * 1024
@@ -84,7 +86,7 @@ def verify(prepared: Prepared, arguments: Sequence[str], say: Callable[[str], No
     apart = of_checks(place)
     wanted = objects(prepared, arguments)
     with (
-        hold(prepared.root / ".dap" / "verify.lock", say, "verify"),
+        hold(prepared.root / ".dap" / "tests.lock", say, _BUSY),
         connected(place) as live,
         connected(apart) as checks,
         _ended_by_signals(),
@@ -99,15 +101,15 @@ def verify(prepared: Prepared, arguments: Sequence[str], say: Callable[[str], No
                 (live if each["metadata"].get("namespace") == place.namespace else checks).create(
                     each
                 )
-            return _watched(checks, say)
+            return _watched(checks, _container(wanted), say)
         finally:
             remove(live, checks)
 
 
 def of_checks(place: Place) -> Place:
     """Return the place of the tests beside that of their platform."""
-    at = place.at and replace(place.at, namespace=f"{place.namespace}-{NAME}")
-    return replace(place, platform=f"{place.platform}-{NAME}", at=at)
+    at = place.at and replace(place.at, namespace=place.namespace + _APART)
+    return replace(place, platform=place.platform + _APART, at=at)
 
 
 def left(live: Live, checks: Live) -> list[str]:
@@ -170,12 +172,12 @@ def objects(prepared: Prepared, arguments: Sequence[str]) -> list[Manifest]:
     if made.checks is None:
         raise InputError(
             "no service says x-dap.checks, so there is no image to run the tests in",
-            "bring back infrastructure/services/verify, or verify from here: make verify",
+            "bring back its folder, or verify from here: make verify",
         )
     settings = prepared.plan.settings
-    place, space = settings.namespace, f"{settings.namespace}-{NAME}"
+    place, space = settings.namespace, settings.namespace + _APART
     labels = {
-        PLATFORM_LABEL: f"{settings.name}-{NAME}",
+        PLATFORM_LABEL: settings.name + _APART,
         VERIFIES: settings.name,
         "app.kubernetes.io/managed-by": "dap",
     }
@@ -345,14 +347,20 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None
     archive.addfile(entry, io.BytesIO(content))
 
 
-def _watched(checks: Live, say: Callable[[str], None]) -> Ended:
+def _container(wanted: Sequence[Manifest]) -> str:
+    """Return the name of the container that the tests run in."""
+    job: Any = next(each for each in wanted if each["kind"] == "Job")
+    return str(job["spec"]["template"]["spec"]["containers"][0]["name"])
+
+
+def _watched(checks: Live, container: str, say: Callable[[str], None]) -> Ended:
     """Pass on what the Job says until its end."""
     pod = checks.started(NAME)
     results = ""
     told = 0
     while True:
         try:
-            for number, line in enumerate(checks.log(pod, NAME, {"follow": "true"})):
+            for number, line in enumerate(checks.log(pod, container, {"follow": "true"})):
                 if number < told:
                     continue
                 told += 1
@@ -363,12 +371,12 @@ def _watched(checks: Live, say: Callable[[str], None]) -> Ended:
                     say(text)
         except (HTTPError, BadRequestError):
             time.sleep(_INTERVAL_S)  # the connection broke, and it is read anew; or it has no log
-        ended = _ended(checks, pod)
+        ended = _ended(checks, pod, container)
         if ended is not None:
             return Ended(ended, results)
 
 
-def _ended(checks: Live, pod: str) -> int | None:
+def _ended(checks: Live, pod: str, container: str) -> int | None:
     """Return the exit status of the pod once it has ended; None where it has not yet.
 
     Raises:
@@ -396,7 +404,7 @@ def _ended(checks: Live, pod: str) -> int | None:
             return int(code)
         raise DapError(
             f"the tests were ended in the cluster: {why}, exit status {code}",
-            "give them more memory: resources.verify.memory" if why == "OOMKilled" else "",
+            f"give them more memory: resources.{container}.memory" if why == "OOMKilled" else "",
         )
     return None
 

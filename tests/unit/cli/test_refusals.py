@@ -169,3 +169,8 @@ def test_a_second_deploy_at_the_same_time(root: Path, deploy: Deploy) -> None:
 def test_data_of_another_name_is_not_deleted(deploy: Deploy) -> None:
     stderr = deploy("destroy", "--delete-data", "dab")
     assert "--delete-data: must be the platform's name; allowed: dap; found: dab" in stderr
+
+
+def test_hosts_have_no_cluster_to_verify_in(deploy: Deploy) -> None:
+    said = deploy("verify", "--in-cluster")
+    assert "--in-cluster: platform.yml says target: docker, so there is no cluster" in said

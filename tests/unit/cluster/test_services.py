@@ -378,6 +378,18 @@ def test_a_task_is_a_job_of_each_deploy(project: Project) -> None:
     assert "content" not in made.kind("Service")
 
 
+def test_what_tests_run_in_is_no_part_of_the_platform(project: Project) -> None:
+    """No deploy starts it, nothing is made for it, and no quota has room for it."""
+    made = one(project, "x-dap: {checks: true}")
+    assert made.objects.checks is not None
+    assert made.objects.checks["restartPolicy"] == "Never"
+    assert [each["name"] for each in made.objects.checks["containers"]] == ["extra"]
+    assert "extra" not in {each["metadata"]["name"] for each in made.all}
+    (quota,) = made.kind("ResourceQuota").values()
+    (more,) = one(project, "").kind("ResourceQuota").values()
+    assert quota["spec"]["hard"]["requests.cpu"] < more["spec"]["hard"]["requests.cpu"]
+
+
 def test_a_service_without_known_ports_has_a_headless_one(project: Project) -> None:
     service = one(project, "").kind("Service")["extra"]["spec"]
     assert (service["clusterIP"], "ports" in service) == ("None", False)

@@ -106,12 +106,12 @@ def test_who_pulls_images_is_there_too(made: list[dict[str, Any]]) -> None:
     account = one(made, "ServiceAccount")
     assert account["imagePullSecrets"] == [{"name": "registry.pull"}]
     (container,) = one(made, "Job")["spec"]["template"]["spec"]["containers"]
-    assert container["image"].startswith("registry.example.org/dap/dap/verify:")
+    assert container["image"].startswith("registry.example.org/dap/dap/acceptance-tests:")
     assert container["args"] == ["--json"]
 
 
 def test_what_no_service_is_told_stays_here(made: list[dict[str, Any]]) -> None:
-    secrets = json.loads(one(made, "Secret", "verify")["stringData"]["secrets.json"])
+    secrets = json.loads(one(made, "Secret", verify.NAME)["stringData"]["secrets.json"])
     assert "tls/key" in secrets
     withheld = {"tls/ca-key", STATE_PASSPHRASE, "cluster/registry-push-password"}
     assert not withheld & secrets.keys()
@@ -135,7 +135,7 @@ def test_from_what_it_is_given_the_same_objects_come(
         archive.extractall(tmp_path, filter="data")
     assert not (tmp_path / "infrastructure" / "secrets").exists()
     assert (tmp_path / "infrastructure" / "tests" / "run.py").is_file()
-    secrets = json.loads(one(made, "Secret", "verify")["stringData"]["secrets.json"])
+    secrets = json.loads(one(made, "Secret", verify.NAME)["stringData"]["secrets.json"])
     again = prepare(tmp_path, secrets)
     assert again.new_secrets == ()
     assert again.trees == prepared(project).trees
@@ -152,7 +152,7 @@ def test_many_files_make_several_parts(project: Path, monkeypatch: pytest.Monkey
 def test_without_an_image_to_run_in_it_is_refused(project: Path) -> None:
     whole = prepared(project)
     (host,) = whole.plan.hosts
-    folders = tuple(each for each in host.folders if each.name != "verify")
+    folders = tuple(each for each in host.folders if each.name != "acceptance-tests")
     bare = replace(whole, plan=replace(whole.plan, hosts=(replace(host, folders=folders),)))
     with pytest.raises(InputError, match=r"no service says x-dap\.checks"):
         verify.objects(bare, [])

@@ -557,3 +557,17 @@ def test_a_volume_that_is_left_and_nobody_takes_is_in_no_file(project: Project) 
     project.write("infrastructure/services/old/leaves.yml", "things: {kind: boxes, group: 11006}")
     project.data["forge"] = "gitlab"
     assert "old-things" not in text(project.files(), "compose.yml")
+
+
+def test_what_tests_run_in_is_for_clusters_alone(project: Project) -> None:
+    compose = """
+x-dap: {title: Tests, description: Tests it, roles: [service]}
+services:
+  tests:
+    image: example.org/tests:1
+    user: "11030:11031"
+    x-dap: {checks: true}
+"""
+    project.service("tests", compose)
+    with pytest.raises(InputError, match=r"x-dap\.checks: only with target: kubernetes"):
+        project.trees()
