@@ -114,7 +114,7 @@ class ClusterPlatform:
         return tried(self.project.path, program, *arguments, **self.variables)
 
     @contextmanager
-    def settings(self, **cluster: Any) -> Iterator[None]:
+    def cluster_settings(self, **cluster: Any) -> Iterator[None]:
         """Have other settings of the cluster for a while."""
         file = self.project.path / "platform.yml"
         text = file.read_text(encoding="utf-8")

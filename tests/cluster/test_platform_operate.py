@@ -207,7 +207,7 @@ def test_doctor_tells_what_is_wrong(platform: ClusterPlatform, here: Space) -> N
 def test_doctor_before_a_deploy(platform: ClusterPlatform) -> None:
     """Nothing is there, and what would keep a deploy from working is told, as it refuses it."""
     name = f"{platform.project.name}-bare"
-    with platform.settings(namespace=name, storage_class="nowhere"):
+    with platform.cluster_settings(namespace=name, storage_class="nowhere"):
         found = doctor(platform)
         assert not found["deployed"]
         assert of(found, "problem").keys() == {"deploy"}
@@ -216,7 +216,7 @@ def test_doctor_before_a_deploy(platform: ClusterPlatform) -> None:
         assert any("is taken by Service nginx-proxy of namespace" in each for each in said)
         what = "cluster.storage_class: is no storage class of the cluster"
         assert any(what in each for each in said)
-    with platform.settings(context="nowhere"):
+    with platform.cluster_settings(context="nowhere"):
         (only,) = doctor(platform)["findings"]
         assert (only["level"], only["where"]) == ("problem", "context")
         assert "allowed: cluster" in only["what"]
@@ -233,7 +233,7 @@ def test_doctor_of_a_cluster_that_does_not_answer(platform: ClusterPlatform) -> 
     file.touch(mode=0o600)
     file.write_text(text.replace(str(address), "127.0.0.1"), encoding="utf-8")
     begun = time.monotonic()
-    with platform.settings(kubeconfig=str(file)):
+    with platform.cluster_settings(kubeconfig=str(file)):
         (only,) = doctor(platform)["findings"]
     assert "the cluster of context cluster does not answer" in only["what"]
     assert only["remedy"] == "try: kubectl --context cluster version"

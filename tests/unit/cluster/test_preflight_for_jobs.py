@@ -176,7 +176,7 @@ def test_objects_of_somebody_else_and_a_quota_that_is_too_small_are_refused(
     assert foreign.startswith("namespace: Secret registry.pull is there and is somebody else's")
     assert quota == (
         "namespace: ResourceQuota team of namespace dap-gpu gives requests.nvidia.com/gpu 1, and "
-        "the platform needs 2 there"
+        "the platform needs 4 there"
     )
 
 
