@@ -13,12 +13,13 @@ from dap.engine.lock import hold
 from dap.errors import DapError
 from dap.plan import STATE_PASSPHRASE, secret_specs
 from dap.secrets.kinds import CONTENT
-from dap.stack import verify
+from dap.stack.checks import of_checks
 from dap.stack.engine import Change, Engine
 from dap.stack.images import push
 from dap.stack.live import Live, connected
 from dap.stack.place import Place, of_platform
 from dap.stack.plan import objects_of, plan
+from dap.stack.verify import remove
 
 KEPT = "kept.json"
 """File of secrets that content got, on the volume that `x-dap.keeps` names."""
@@ -128,9 +129,9 @@ def destroy(
     with (
         hold(prepared.root / ".dap" / "lock", tell),
         connected(place) as live,
-        connected(verify.of_checks(place)) as checks,
+        connected(of_checks(place)) as checks,
     ):
-        verify.remove(live, checks)
+        remove(live, checks)
         # Their pods, though they have ended, hold on to volumes.
         live.remove_tasks()
         changes: tuple[Change, ...] = ()

@@ -19,13 +19,14 @@ from dap.errors import DapError
 from dap.findings import Finding
 from dap.onhost.handshake import shown
 from dap.stack import clusters, entry, health, pulls
+from dap.stack.checks import of_checks
 from dap.stack.health import CLUSTER
 from dap.stack.images import lacking, needed
 from dap.stack.live import Live, connected
 from dap.stack.model import WORKLOADS
 from dap.stack.place import of_platform
 from dap.stack.plan import objects_of
-from dap.stack.verify import left, of_checks
+from dap.stack.verify import left
 from dap.status.judge import CERTIFICATES, judge_certificate
 
 _DF = 'df --block-size=1 --output=source,size,avail "$0" | tail -n 1 | base64 -w 0'

@@ -19,7 +19,7 @@ from dap.plan import STATE_PASSPHRASE, make_plan, secret_specs
 from dap.render import render
 from dap.secrets import Vault
 from dap.settings import Settings
-from dap.stack import verify
+from dap.stack import checks
 from dap.stack.live import LOOKED_AT
 
 from tests.paths import ROOT
@@ -56,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(project: Path) -> list[dict[str, Any]]:
-    return [dict(each) for each in verify.objects(prepared(project), ["--json"])]
+    return [dict(each) for each in checks.objects(prepared(project), ["--json"])]
 
 
 def one(made: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_it_is_no_part_of_the_platform(made: list[dict[str, Any]]) -> None:
     """So that neither a deploy nor the checks take it for what should not be there."""
     for each in made:
         assert each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "dap-verify"
-        assert each["metadata"]["labels"][verify.VERIFIES] == "dap"
+        assert each["metadata"]["labels"][checks.VERIFIES] == "dap"
 
 
 def test_beside_the_platform_are_its_rights_alone_and_these_change_nothing(
@@ -111,7 +111,7 @@ def test_who_pulls_images_is_there_too(made: list[dict[str, Any]]) -> None:
 
 
 def test_what_no_service_is_told_stays_here(made: list[dict[str, Any]]) -> None:
-    secrets = json.loads(one(made, "Secret", verify.NAME)["stringData"]["secrets.json"])
+    secrets = json.loads(one(made, "Secret", checks.NAME)["stringData"]["secrets.json"])
     assert "tls/key" in secrets
     withheld = {"tls/ca-key", STATE_PASSPHRASE, "cluster/registry-push-password"}
     assert not withheld & secrets.keys()
@@ -135,15 +135,15 @@ def test_from_what_it_is_given_the_same_objects_come(
         archive.extractall(tmp_path, filter="data")
     assert not (tmp_path / "infrastructure" / "secrets").exists()
     assert (tmp_path / "infrastructure" / "tests" / "run.py").is_file()
-    secrets = json.loads(one(made, "Secret", verify.NAME)["stringData"]["secrets.json"])
+    secrets = json.loads(one(made, "Secret", checks.NAME)["stringData"]["secrets.json"])
     again = prepare(tmp_path, secrets)
     assert again.new_secrets == ()
     assert again.trees == prepared(project).trees
 
 
 def test_many_files_make_several_parts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "_PART", 100_000)
-    parts = verify.project_parts(project)
+    monkeypatch.setattr(checks, "_PART", 100_000)
+    parts = checks.project_parts(project)
     assert len(parts) > 5
     assert list(parts) == sorted(parts)
     assert {len(part) for part in list(parts.values())[:-1]} == {100_000}
@@ -155,4 +155,4 @@ def test_without_an_image_to_run_in_it_is_refused(project: Path) -> None:
     folders = tuple(each for each in host.folders if each.name != "acceptance-tests")
     bare = replace(whole, plan=replace(whole.plan, hosts=(replace(host, folders=folders),)))
     with pytest.raises(InputError, match=r"no service says x-dap\.checks"):
-        verify.objects(bare, [])
+        checks.objects(bare, [])
