@@ -57,8 +57,8 @@ def test_all_is_well_and_nothing_of_the_checks_stays(
     assert skipped <= {
         "no secret in pipelines", "environments are there", "names in a job",
         "a push runs its pipeline", "the object of the job", "the row of the job",
-        "the run of the job",
-    }, "without pipelines, what they would do is left out, and nothing else"  # fmt: skip
+        "the run of the job", "clusters may only pull",
+    }, "without pipelines and other clusters, what is theirs is left out"  # fmt: skip
     assert there() == before
 
 
