@@ -29,7 +29,6 @@ WATCHED = Path("/var/lib/dap/findings")
 STALE_S = 3600  # a timer that has not written for so long does not run
 # Long enough between two readings of the processor time for a figure of one percent.
 INTERVAL_S = 0.5
-CONNECT_S = 5
 THREADS = 8
 
 

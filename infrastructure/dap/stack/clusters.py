@@ -17,6 +17,7 @@ from dap.errors import DapError, InputError
 from dap.plan import STATE_PASSPHRASE, HostPlan, Plan, kubeconfig, make_plan
 from dap.render import render_clusters
 from dap.settings.cluster import OWN_JOBS
+from dap.stack import entry
 from dap.stack.engine import PROJECT, Change, Engine
 from dap.stack.kubeconfig import find
 from dap.stack.live import connected
@@ -182,15 +183,9 @@ def _with_address(prepared: Prepared) -> Plan:
     plan, settings = prepared.plan, prepared.plan.settings
     if OWN_JOBS not in {host.host.name for host in plan.clusters}:
         return plan
-    entry = next(
-        service.name
-        for folder in plan.service_host.folders
-        for service in folder.services
-        if service.options.entry
-    )
     with connected(of_platform(settings, prepared.root)) as live:
         try:
-            address = live.address(entry)
+            address = live.address(entry.name(plan))
         except NotFoundError:
             return plan
     named = make_plan(settings.model_copy(update={"address": address}), plan.catalogue)

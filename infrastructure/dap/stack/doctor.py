@@ -26,6 +26,7 @@ from dap.stack.live import Live, connected
 from dap.stack.model import WORKLOADS
 from dap.stack.place import of_platform
 from dap.stack.plan import objects_of
+from dap.stack.quantity import quantity
 from dap.stack.verify import left
 from dap.status.judge import CERTIFICATES, judge_certificate
 
@@ -149,7 +150,7 @@ def _needed(made: Objects) -> dict[str, tuple[str, str]]:
     found = {}
     for key in ("cpu", "memory"):
         largest = max(
-            health.quantity(container["resources"]["requests"][key])
+            quantity(container["resources"]["requests"][key])
             for each in made.platform
             if each["kind"] in WORKLOADS
             for container in each["spec"]["template"]["spec"]["containers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
+from dap.stack.quantity import quantity
 
 # Quantities, which the API writes in its own form.
 _AMOUNTS = ("cpu", "memory", "storage")
@@ -41,5 +41,4 @@ def _is_left_out(value: object) -> bool:
 def _is_same_amount(path: str, one: Any, other: Any) -> bool:
     if not path.endswith(_AMOUNTS) or None in (one, other):
         return False
-    read: Any = parse_quantity  # the client's own types end here
-    return bool(read(one) == read(other))
+    return quantity(one) == quantity(other)

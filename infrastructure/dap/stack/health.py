@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from dap.cluster.source import SERVICE_LABEL
 from dap.findings import Finding
+from dap.stack.quantity import quantity
 
 Object = Mapping[str, Any]
 CLUSTER = "cluster"
@@ -22,12 +21,6 @@ _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
 _AMOUNTS = (("cpu", "processors"), ("memory", "memory"))
 _SCARCE, _FULL = 0.10, 0.05  # shares of a volume that are free
 _LEAST_FREE = 2**30
-_parsed: Callable[[str], Decimal] = parse_quantity
-
-
-def quantity(text: object) -> Decimal:
-    """Return what a quantity of Kubernetes says."""
-    return _parsed(str(text))
 
 
 def version(said: Object) -> Finding:

@@ -26,7 +26,7 @@ from dap.stack import pulls
 from dap.stack.drift import differing
 from dap.stack.model import SWEPT, WORKLOADS
 from dap.stack.place import Place
-from dap.stack.preflight import Preflight, asking, refuse
+from dap.stack.preflight import asking, problems, refuse, seen
 
 Object = dict[str, Any]
 _INTERVAL_S = 0.5
@@ -295,15 +295,12 @@ class Live:
 
     def problems(self, settings: Settings, objects: Objects) -> list[str]:
         """Return what keeps the cluster from taking the objects of a platform."""
-        checks = Preflight(asking(self._dynamic), settings, self._whole, objects)
-        return list(dict.fromkeys(str(each) for each in checks.problems()))
+        return problems(asking(self._dynamic), settings, self._whole, objects)
 
     def look(self, path: str) -> Object | None:
         """Return what the API has at a path; None where nothing is, or it is refused."""
-        try:
-            return dict(asking(self._dynamic)("get", path, None))
-        except (NotFoundError, ForbiddenError):
-            return None
+        found = seen(asking(self._dynamic), path)
+        return None if found is None else dict(found)
 
     def own_pods(self) -> list[Object]:
         """Return the platform's pods, those of Jobs too."""

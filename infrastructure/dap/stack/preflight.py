@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from itertools import product
 from typing import Any
 
 from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
-from kubernetes.utils.quantity import parse_quantity
 
 from dap.cluster import Manifest, Objects
 from dap.cluster.source import PLATFORM_LABEL
@@ -21,9 +19,9 @@ from dap.errors import InputError
 from dap.settings import Problem, Settings, choice
 from dap.stack.model import SWEPT
 from dap.stack.place import Place
+from dap.stack.quantity import quantity
 
 Object = Mapping[str, Any]
-_quantity: Callable[[str], Decimal] = parse_quantity
 Ask = Callable[[str, str, Object | None], Object]
 """Asks the API server: method, path, body. Raises what `kubernetes.dynamic` raises."""
 
@@ -49,9 +47,22 @@ def refuse(ask: Ask, settings: Settings, place: Place, objects: Objects) -> None
     Raises:
         InputError: it does not; tells all reasons.
     """
-    found = list(dict.fromkeys(map(str, Preflight(ask, settings, place, objects).problems())))
+    found = problems(ask, settings, place, objects)
     if found:
         raise InputError("\n".join(found), "nothing was changed")
+
+
+def problems(ask: Ask, settings: Settings, place: Place, objects: Objects) -> list[str]:
+    """Return what keeps a cluster from taking objects; the arguments are those of `refuse`."""
+    return list(dict.fromkeys(map(str, Preflight(ask, settings, place, objects).problems())))
+
+
+def seen(ask: Ask, path: str) -> Object | None:
+    """Return what the API has at a path; None where nothing is, or the account may not see it."""
+    try:
+        return ask("get", path, None)
+    except (NotFoundError, ForbiddenError):
+        return None
 
 
 class Preflight:
@@ -99,15 +110,8 @@ class Preflight:
     def _of(self, kind: str) -> list[Manifest]:
         return [each for each in self._wanted if each["kind"] == kind]
 
-    def _get(self, path: str) -> Object | None:
-        """Return what is there; None where nothing is, or this account may not see it."""
-        try:
-            return self._ask("get", path, None)
-        except (NotFoundError, ForbiddenError):
-            return None
-
     def _items(self, path: str) -> list[Any]:
-        return list((self._get(path) or {}).get("items") or ())
+        return list((seen(self._ask, path) or {}).get("items") or ())
 
     def _ours(self, thing: Object) -> bool:
         labels = thing["metadata"].get("labels") or {}
@@ -229,7 +233,7 @@ class Preflight:
             for key, value in needed.items():
                 # The API knows requests by their short names, too.
                 most = hard.get(key, hard.get(key.removeprefix("requests.")))
-                if most is not None and _quantity(most) < _quantity(value):
+                if most is not None and quantity(most) < quantity(value):
                     yield self._problem(
                         "namespace",
                         f"ResourceQuota {live['metadata']['name']} of namespace {self._namespace} "
@@ -238,7 +242,7 @@ class Preflight:
 
     def _classes(self) -> Iterator[Problem]:
         claims = self._of("PersistentVolumeClaim")
-        listed = self._get("/apis/storage.k8s.io/v1/storageclasses") if claims else None
+        listed = seen(self._ask, "/apis/storage.k8s.io/v1/storageclasses") if claims else None
         if listed is None:
             return
         found = {each["metadata"]["name"]: each for each in listed.get("items") or ()}
@@ -262,7 +266,7 @@ class Preflight:
 
     def _ingress_class(self) -> Iterator[Problem]:
         wanted = self._at.cluster.ingress_class
-        listed = self._get("/apis/networking.k8s.io/v1/ingressclasses") if wanted else None
+        listed = seen(self._ask, "/apis/networking.k8s.io/v1/ingressclasses") if wanted else None
         if wanted is None or listed is None:
             return
         names = sorted(each["metadata"]["name"] for each in listed.get("items") or ())
@@ -272,7 +276,7 @@ class Preflight:
 
     def _by_hand(self, name: str, claims: Iterable[Manifest]) -> Iterator[Problem]:
         """Yield that volumes are missing which somebody has to make."""
-        volumes = self._get("/api/v1/persistentvolumes")
+        volumes = seen(self._ask, "/api/v1/persistentvolumes")
         if volumes is None:
             return
         base = f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims"

@@ -8,7 +8,6 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from decimal import Decimal
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,10 @@ from dap.engine.prepare import Prepared
 from dap.stack import objects_of
 from dap.stack.entry import outside
 from dap.stack.live import LOOKED_AT, Live
+from dap.stack.quantity import quantity
 from kubernetes import client
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import STDERR_CHANNEL, STDOUT_CHANNEL
-from kubernetes.utils.quantity import parse_quantity
 
 from acceptance.commands import TIMEOUT_S, said, shown
 from acceptance.findings import CheckError
@@ -213,8 +212,8 @@ class Cluster(Place):
         """Return the limits of a service; how many processes it has is the kubelet's matter."""
         found = self._pod(service)["spec"]["containers"][0]["resources"].get("limits") or {}
         return {
-            "mem_limit": float(amount(found.get("memory", 0))),
-            "cpus": float(amount(found.get("cpu", 0))),
+            "mem_limit": float(quantity(found.get("memory", 0))),
+            "cpus": float(quantity(found.get("cpu", 0))),
         }
 
     def rights(self, service: str) -> dict[str, Any]:
@@ -361,13 +360,6 @@ class Cluster(Place):
             )
         finally:
             channels.sock.shutdown()
-
-
-def amount(quantity: str | int) -> Decimal:
-    """Return what a quantity of Kubernetes says."""
-    read: Any = parse_quantity  # the client's own types end here
-    found: Decimal = read(quantity)
-    return found
 
 
 def _ends(pod: Object) -> bool:

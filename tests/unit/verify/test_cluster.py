@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-from acceptance.cluster import amount, processes_of, settled
+from acceptance.cluster import processes_of, settled
 from acceptance.place import Process
 
 
@@ -13,11 +12,6 @@ def test_processes_come_with_whom_they_run_as_and_their_environment() -> None:
     assert (first.pid, first.name, first.users) == (1, "it's a server", (11001, 11001, 0, 11001))
     assert (first.command, first.environment) == (b"a\0b", b"A=1")
     assert (second.pid, second.command, second.environment) == (7, b"", b"")
-
-
-@pytest.mark.parametrize(("said", "is_"), [("500m", 0.5), ("2", 2), ("1Gi", 2**30), (0, 0)])
-def test_quantities(said: str | int, is_: float) -> None:
-    assert float(amount(said)) == is_
 
 
 def process(pid: int, user: int) -> Process:
