@@ -20,7 +20,7 @@ test: ## all tests but those of the next two; they deploy platforms and remove t
 test-fleet: ## a platform on three fresh hosts, faults between them, and gitops on one; half an hour
 	@$(TOOLS) && $(PYTHON) -m pytest tests/fleet/test_*.py
 
-test-cluster: ## Pulumi's engine, and a platform on a Kubernetes of one node; half an hour, the first time more
+test-cluster: ## Pulumi's engine, and all of a platform on a Kubernetes of one node; half an hour, the first time more
 	@$(TOOLS) && $(PYTHON) -m pytest tests/pulumi tests/cluster
 
 test-unit: ## the tests that need no Docker; seconds

@@ -17,8 +17,9 @@ FAULTS = DEMO / "faults"  # leave the platform well, but with a past
 BASELINE = FLEET / "baseline"
 FLEET_FAULTS = FLEET / "test_faults.py"
 GITOPS = FLEET / "test_gitops.py"  # has a host of its own
-# What `make test` leaves to other commands.
+# What `make test` leaves to other commands, but for what it has of it.
 LONG = (FLEET_FAULTS, FLEET / "test_verify.py", GITOPS, PULUMI, CLUSTER)
+PLATFORM_ON_CLUSTER = (CLUSTER / "test_platform.py", CLUSTER / "test_platform_verify.py")
 LAST = DEMO / "test_destroy.py"  # removes the platform
 # HERE is what needs neither platform nor hosts.
 ORDER = (
@@ -26,10 +27,11 @@ ORDER = (
     *(HERE, PULUMI, CLUSTER, BASELINE),
 )
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
-# many tests share come after the demo, on the same worker. The baseline's hosts come last on the
-# other one: on a new machine the demo first builds all its images.
+# many tests share come after the demo, on the same worker. The cluster and the baseline's hosts come
+# last on the other one: on a new machine the demo first builds all its images.
 GROUPS = {
     "baseline": ("tests/fleet/baseline/",),
+    "cluster": ("tests/cluster/",),
     "platforms": ("tests/demo/", "tests/gitlab/", "tests/fleet/"),
 }
 
@@ -54,7 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(item.path.is_relative_to(place) for place in WITH_ENGINE):
             item.add_marker(pytest.mark.docker)
             item.add_marker(pytest.mark.slow)
-        if any(item.path.is_relative_to(place) for place in LONG):
+        long = any(item.path.is_relative_to(place) for place in LONG)
+        if long and item.path not in PLATFORM_ON_CLUSTER:
             item.add_marker(pytest.mark.long)
     items.sort(key=rank)
 

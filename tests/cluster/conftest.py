@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.access import Clock
+from tests import engine
 from tests.cluster.cluster import Cluster, chosen
 from tests.cluster.platform import ClusterPlatform
 from tests.cluster.space import STRAY, Space
@@ -22,16 +23,17 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """A new cluster; removed at the end, with DAP_KEEP=1 kept, and taken by the next run."""
     made = chosen()
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    try:
-        if not KEEP or not made.there:
-            begun = time.monotonic()
-            made.up()
-            with capture.global_and_fixture_disabled():
-                print(f"\ncluster: ready in {time.monotonic() - begun:.1f} s")
-        yield made
-    finally:
-        if not KEEP:
-            made.down()
+    with engine.in_use():
+        try:
+            if not KEEP or not made.there:
+                begun = time.monotonic()
+                made.up()
+                with capture.global_and_fixture_disabled():
+                    print(f"\ncluster: ready in {time.monotonic() - begun:.1f} s")
+            yield made
+        finally:
+            if not KEEP:
+                made.down()
 
 
 @pytest.fixture(scope="session")
