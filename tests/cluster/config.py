@@ -30,10 +30,10 @@ CLIENTS = {
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a cluster is: three networks of its own, of the block 10.201.0.0 to 10.203.255.255.
+    """Where a cluster is: three networks of its own, of 10.201.0.0/16, 10.202.0.0/16, 10.208.0.0/12.
 
     Attributes:
-        number: 0 to 255; third number of all its addresses.
+        number: 0 to 255; third number of its nodes' and pods' addresses.
     """
 
     number: int
@@ -53,8 +53,9 @@ class Addresses:
 
     @property
     def services(self) -> ipaddress.IPv4Network:
-        """Addresses of services."""
-        return self._network(203)
+        """Addresses of services: 4,096, for a workspace has one."""
+        first = ipaddress.IPv4Address("10.208.0.0") + 4096 * self.number
+        return ipaddress.IPv4Network((first, 20))
 
     @property
     def node(self) -> str:
