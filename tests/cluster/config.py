@@ -30,7 +30,7 @@ CLIENTS = {
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a cluster is: three networks of its own, of 10.201.0.0/16, 10.202.0.0/16, 10.208.0.0/12.
+    """Where a cluster is: networks of its own, of 10.201.0.0/16, 10.202.0.0/16, 10.208.0.0/12.
 
     Attributes:
         number: 0 to 255; third number of its nodes' and pods' addresses.

@@ -170,10 +170,6 @@ def test_doctor_tells_what_is_wrong(platform: ClusterPlatform, here: Space) -> N
     rules: dict[str, Any] = {"ingress": [{}], "egress": [{}]}
     size = {"requests": {"storage": "1Mi"}}
     claim = {"accessModes": ["ReadWriteOnce"], "resources": size, "storageClassName": "nowhere"}
-    quota = ("patch", "resourcequota", here.name, "--type=merge", "--patch")
-    given = here.get("resourcequota", here.name)["spec"]
-    more = {**given, "hard": {**given["hard"], "requests.storage": "100Gi"}}
-    here.kubectl(*quota, json.dumps({"spec": more}))
     here.apply(
         talker(platform),
         stray("PersistentVolumeClaim", spec=claim),
@@ -199,7 +195,6 @@ def test_doctor_tells_what_is_wrong(platform: ClusterPlatform, here: Space) -> N
         assert again == "ended and was started again (1 times), last with exit status 3"
         assert platform.dap("doctor").returncode == 1
     finally:
-        here.kubectl(*quota, json.dumps({"spec": given}))
         here.kubectl("rollout", "undo", "deployment/portal")
         here.kubectl("rollout", "status", "deployment/portal", f"--timeout={READY_S}s")
 

@@ -80,6 +80,8 @@ def _at_once(source: Source, part: Part) -> int:
 def resource_quota(source: Source) -> Manifest:
     """Return the quota: what the settings say, else what the platform needs.
 
+    Storage is limited where the settings say how much, and where jobs run.
+
     Raises:
         InputError: the settings give less than the platform needs.
     """
@@ -105,10 +107,12 @@ def resource_quota(source: Source) -> Manifest:
             most("cpus", cpu, needs.millicpus, f"{needs.millicpus / 1000:g}")
         ),
         "requests.memory": amounts.quantity(most("memory", memory, needs.memory, f"{mebibytes}m")),
-        "requests.storage": amounts.quantity(
-            most("storage", storage, needs.storage, f"{gibibytes}g")
-        ),
     }
+    most_storage = most("storage", storage, needs.storage, f"{gibibytes}g")
+    if storage is not None or source.apart:
+        # Else it would keep out the next volume: those stay that nothing mounts any more, and a
+        # preview asks the server for new ones while the quota is yet the old one.
+        hard["requests.storage"] = amounts.quantity(most_storage)
     if source.apart:
         # So that whoever may start pods there starts no others with GPUs.
         hard["requests.nvidia.com/gpu"] = str(needs.gpus)

@@ -64,9 +64,11 @@ class Space(_Component):
     def __init__(self, args: SpaceArgs, **options: Any) -> None:
         super().__init__("space", (), **options)
         self.namespace = self._make(args.namespace, protect=True)
-        self.rules: Resources = [
-            self._make(each, depends_on=[self.namespace]) for each in args.rules
+        made = [
+            (each["kind"], self._make(each, depends_on=[self.namespace])) for each in args.rules
         ]
+        self.rules: Resources = [rule for _, rule in made]
+        self.quotas: Resources = [rule for kind, rule in made if kind == "ResourceQuota"]
         self.register_outputs({})
 
 

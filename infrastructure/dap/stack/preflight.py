@@ -13,7 +13,7 @@ from typing import Any
 
 from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
 
-from dap.cluster import Manifest, Objects
+from dap.cluster import Manifest, Objects, amounts
 from dap.cluster.source import PLATFORM_LABEL
 from dap.errors import InputError
 from dap.settings import Problem, Settings, choice
@@ -223,9 +223,9 @@ class Preflight:
             "requests.storage": given.storage,
         }
         (own,) = self._of("ResourceQuota")
-        needed = {
-            key: value for key, value in own["spec"]["hard"].items() if settled.get(key) is None
-        }
+        # The platform's own says nothing of storage where the settings don't.
+        asked = {"requests.storage": self._storage(), **own["spec"]["hard"]}
+        needed = {key: value for key, value in asked.items() if settled.get(key) is None}
         for live in self._items(f"/api/v1/namespaces/{self._namespace}/resourcequotas"):
             hard = live["spec"].get("hard") or {}
             if self._ours(live):
@@ -239,6 +239,12 @@ class Preflight:
                         f"ResourceQuota {live['metadata']['name']} of namespace {self._namespace} "
                         f"gives {key} {most}, and the platform needs {value} there",
                     )
+
+    def _storage(self) -> str:
+        """Return what all claims ask for."""
+        claims = self._of("PersistentVolumeClaim")
+        sizes = (each["spec"]["resources"]["requests"]["storage"] for each in claims)
+        return amounts.quantity(int(sum(map(_quantity, sizes))))
 
     def _classes(self) -> Iterator[Problem]:
         claims = self._of("PersistentVolumeClaim")

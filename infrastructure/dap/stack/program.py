@@ -31,8 +31,9 @@ async def platform(args: PlatformArgs, context: str) -> None:
         upsert_existing_objects=True,
     )
     space = Space(args.space, providers=[provider])
-    # Volumes need nothing but the namespace, so that all else goes where they are kept.
-    volumes = Volumes(args.volumes, [space.namespace], providers=[provider])
+    # Volumes need nothing but the namespace, so that all else goes where they are kept; new ones
+    # come after a quota that lets them in.
+    volumes = Volumes(args.volumes, [space.namespace, *space.quotas], providers=[provider])
     made = {
         each.name: Application(each, [space.namespace], providers=[provider])
         for each in args.applications

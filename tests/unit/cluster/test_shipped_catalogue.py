@@ -431,11 +431,8 @@ def test_the_quota_has_room_for_all_pods_at_once(made: Made) -> None:
         if each["kind"] in ("StatefulSet", "Deployment", "Job")
     )
     assert _amount(hard["requests.memory"]) == asked
-    storage = [
-        each["spec"]["resources"]["requests"]["storage"]
-        for each in made.kind("PersistentVolumeClaim").values()
-    ]
-    assert _amount(hard["requests.storage"]) == sum(map(_amount, storage))
+    # It would keep out the volume of the next workspace.
+    assert "requests.storage" not in hard
 
 
 def _amount(text: str) -> int:
