@@ -1,4 +1,4 @@
-"""What the engine of clusters takes as a platform grows: with 10, 100 and 1,000 workspaces."""
+"""What a platform in a cluster takes as it grows: with 10, 100 and 1,000 workspaces."""
 
 from __future__ import annotations
 
@@ -15,29 +15,55 @@ from dap.stack import Engine
 from tests.bench.bench import Bench
 from tests.bench.figure import Figure
 from tests.bench.timing import seconds
-from tests.cluster import image
+from tests.cluster import fakes, image
+from tests.cluster.cluster import chosen
+from tests.cluster.growing import GrowingPlatform
 from tests.paths import ROOT
 from tests.pulumi.platform import Addressed, Passphrase
 from tests.pulumi.standin.serve import served
 from tests.unit.cluster.conftest import ON_CLUSTER, on_cluster
 
 WORKSPACES = (10, 100, 1000)
+COMMANDS = (
+    *("first plan", "first deploy", "plan, nothing to change"),
+    *("deploy, nothing to change", "deploy, one workspace changed"),
+)
 
 
 def measure(bench: Bench) -> None:
-    """Time the engine over a cluster that is a dictionary."""
+    """Time the engine over a cluster that is a dictionary, then whole commands over a real one."""
     for count in WORKSPACES:
         grown(bench, count)
+    for count in WORKSPACES:
+        served_for_real(bench, count)
+
+
+def served_for_real(bench: Bench, count: int) -> None:
+    """Time commands with so many workspaces on an empty cluster; their pods alone are fakes."""
+    cluster = chosen()
+    platform = GrowingPlatform.on(cluster)
+    cluster.up()
+    try:
+        platform.scaffold()
+        platform.load()
+        with fakes.fake_nodes(cluster, count):
+            platform.grow(count)
+            for what in COMMANDS:
+                if what.endswith("one workspace changed"):
+                    platform.grow(count, **{fakes.workspaces(1)[0]["name"]: {"memory": "3g"}})
+                taken = seconds(platform.deploy if "deploy" in what else platform.look)
+                how = "a real API server; the workspaces' pods are on fake nodes"
+                bench.add(Figure(f"`make` {what}, workspaces: {count}", "s", [taken], how))
+    finally:
+        cluster.down()
+        platform.project.forget_key()
 
 
 def grown(bench: Bench, count: int) -> None:
     """Time the engine with so many workspaces."""
-    people = [f"u{number:04}" for number in range(count)]
     data: dict[str, Any] = {
-        "users": [{"name": name, "email": f"{name}@dap.test"} for name in people],
-        "workspaces": [
-            {"name": f"{name}-w", "owner": name, "environment": "python"} for name in people
-        ],
+        "users": fakes.users(count),
+        "workspaces": fakes.workspaces(count),
     }
     made = on_cluster(ROOT, data).objects
     with tempfile.TemporaryDirectory() as folder, served(lambda _: Addressed()) as environment:

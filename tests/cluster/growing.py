@@ -38,3 +38,11 @@ class GrowingPlatform(ClusterPlatform):
         data["users"] = [*data["users"][:1], *fakes.users(count)]
         data["workspaces"] = [each | more.get(each["name"], {}) for each in fakes.workspaces(count)]
         file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+
+    def look(self) -> None:
+        """Ask what a deploy would change.
+
+        Raises:
+            subprocess.CalledProcessError: it failed.
+        """
+        self.dap("plan").check_returncode()
