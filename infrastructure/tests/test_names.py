@@ -14,7 +14,7 @@ def test_names_in_a_workspace(workspace: Workspace) -> None:
 
 
 def test_names_in_a_job(host: Place, pipeline: Ran) -> None:
-    if not host.view.runs_jobs:
+    if not host.runs_jobs:
         pytest.skip("it runs no jobs")
     found = pipeline.output(names_job(host))
     expect_all_at(found, host.address(host.entry), "make deploy")

@@ -6,16 +6,22 @@ import base64
 import json
 from collections.abc import Iterator
 
+import certifi
 import pytest
 import yaml
 
 from demo.access import Clock, await_result
 from demo.project import REPOSITORY, ROOT
+from tests.cluster.checks import INSIDE, failed, verify
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import KEEP
 from tests.cluster.jobs import ENDS, FILE, SLOTS, JobsPlatform, Pushed, job
 
 BUILDER = "image-builder"
+OF_JOBS = (
+    *("a push runs its pipeline", "names in a job", "the object of the job", "the row of the job"),
+    *("the run of the job", "no secret in the logs of jobs", "runners are online"),
+)
 METADATA = "169.254.169.254"
 JOB_S = 180
 GONE_S = 90
@@ -227,6 +233,49 @@ def test_a_push_that_changes_environments_is_told_who_builds_them(
     ((name, done),) = platform.jobs_of(pushed).items()
     assert name == "environments are built by deploys"
     assert "'make deploy' of this commit builds its environments" in done["log"]
+
+
+@pytest.mark.parametrize("options", [(), (INSIDE,)], ids=["from here", "from inside"])
+def test_verify_passes_with_what_it_asks_of_jobs(
+    platform: JobsPlatform, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever CA and proxy the operator has git use; and nothing of its pipeline stays."""
+    monkeypatch.setenv("GIT_SSL_CAINFO", certifi.where())
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", platform.cluster.addresses.node)  # the cluster's API
+    before = [each["id"] for each in platform.api("GET", "/pipelines").json()]
+    found = verify(platform, "", *options)
+    told = {each["check"]: each for each in found["tests"]}
+    assert found["ok"], [each for each in found["tests"] if each["outcome"] == "failed"]
+    assert {check: told[check]["outcome"] for check in OF_JOBS} == dict.fromkeys(OF_JOBS, "passed")
+    assert [each["id"] for each in platform.api("GET", "/pipelines").json()] == before
+    branches = platform.api("GET", "/repository/branches").json()
+    assert not [each["name"] for each in branches if each["name"].startswith("dap.verify")]
+
+
+def test_verify_says_what_keeps_jobs_from_running(platform: JobsPlatform) -> None:
+    """No runner is there; and each job is one that the cluster refuses."""
+    space = ("--namespace", platform.space)
+    runner = "deployment/gitlab-runner"
+    platform.cluster.kubectl(*space, "scale", runner, "--replicas=0")
+    try:
+        found = failed(platform, "a push runs its pipeline")
+    finally:
+        platform.cluster.kubectl(*space, "scale", runner, "--replicas=1")
+        platform.cluster.kubectl(*space, "rollout", "status", runner, f"--timeout={JOB_S}s")
+    assert found.keys() == {"a push runs its pipeline"}
+    assert "ends within 180 s: names-cluster is pending" in found["a push runs its pipeline"]
+    quota = ("resourcequota", platform.project.name, "--type=json", "--patch")
+    patch = {"op": "add", "path": "/spec/hard/pods", "value": "1"}
+    platform.cluster.kubectl(*space, "patch", *quota, json.dumps([patch]))
+    try:
+        found = failed(platform, "names in a job")
+    finally:
+        back = {"op": "remove", "path": "/spec/hard/pods"}
+        platform.cluster.kubectl(*space, "patch", *quota, json.dumps([back]))
+    assert found.keys() == {"names in a job"}
+    assert "exceeded quota" in found["names in a job"]
+    assert failed(platform, "names in a job") == {}
 
 
 def test_the_runner_was_refused_nothing(platform: JobsPlatform, example: Pushed) -> None:

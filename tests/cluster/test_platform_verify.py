@@ -15,31 +15,13 @@ import pytest
 import yaml
 
 from demo.access import await_result
+from tests.cluster.checks import INSIDE, failed, verify
 from tests.cluster.platform import ClusterPlatform
 from tests.cluster.space import STRAY, Space, pod, stray
 from tests.paths import ROOT
 
 READY_S = 90
 SERVICE = "portal"  # a Deployment, on which no other service depends
-
-
-def verify(platform: ClusterPlatform, only: str, *options: str) -> dict[str, Any]:
-    """What `dap verify` finds."""
-    done = platform.dap("verify", "--json", "--only", only, *options)
-    assert done.returncode in (0, 1), f"{done.stdout}\n{done.stderr}"
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert found["ok"] == (done.returncode == 0)
-    return found
-
-
-def failed(platform: ClusterPlatform, only: str, *options: str) -> dict[str, str]:
-    """The checks that fail, with what each says."""
-    found = verify(platform, only, *options)["tests"]
-    return {
-        f"{each['check']} ({each['subject']})" if each["subject"] else each["check"]: each["reason"]
-        for each in found
-        if each["outcome"] == "failed"
-    }
 
 
 def test_all_is_well_and_nothing_of_the_checks_stays(
@@ -169,7 +151,6 @@ def test_pods_that_are_open_to_all(platform: ClusterPlatform, here: Space) -> No
     assert set(failed(platform, "beside")) == {"nothing beside them"}
 
 
-INSIDE = "--in-cluster"
 LEFT_OUT = {"no secret in the repository"}  # which is here, and not there
 
 

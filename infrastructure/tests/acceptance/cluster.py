@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dap.cluster import Objects
 from dap.cluster.source import PLATFORM_LABEL, SERVICE_LABEL
 from dap.engine.prepare import Prepared
+from dap.settings.cluster import OWN_JOBS
 from dap.stack import objects_of
 from dap.stack.entry import outside
 from dap.stack.live import LOOKED_AT, Live
@@ -101,6 +102,11 @@ class Cluster(Place):
         if self._inside:
             return self.live.address(self.entry)
         return outside(self._prepared.plan.settings, self.live, self.entry)
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether jobs of pipelines run in the same cluster, in the namespace beside."""
+        return OWN_JOBS in {each.host.name for each in self._prepared.plan.clusters}
 
     def look(self) -> bool:
         """See what runs there; tell whether the platform is."""

@@ -18,7 +18,7 @@ def run(
     *command: str,
     stdin: str = "",
     cwd: Path | None = None,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     remedy: str = "make deploy",
 ) -> str:
     """Run a command; return what it prints.
@@ -27,7 +27,7 @@ def run(
         command: program and arguments; no secrets.
         stdin: what it reads.
         cwd: where it runs.
-        environment: variables beside those of this process.
+        environment: variables beside those of this process; None: it does not get this one.
         remedy: what to do if it fails.
 
     Raises:
@@ -43,7 +43,7 @@ def do(
     *command: str,
     stdin: str = "",
     cwd: Path | None = None,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     shown_as: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command; its exit status is the caller's.
@@ -52,18 +52,19 @@ def do(
         command: program and arguments; no secrets.
         stdin: what it reads.
         cwd: where it runs.
-        environment: variables beside those of this process.
+        environment: variables beside those of this process; None: it does not get this one.
         shown_as: what a message says of it; empty: as it is.
 
     Raises:
         CheckError: it took longer than TIMEOUT_S.
     """
+    variables = {**os.environ, **(environment or {})}
     try:
         return subprocess.run(
             command,
             input=stdin.encode(),
             cwd=cwd,
-            env={**os.environ, **(environment or {})},
+            env={name: value for name, value in variables.items() if value is not None},
             capture_output=True,
             check=False,
             timeout=TIMEOUT_S,

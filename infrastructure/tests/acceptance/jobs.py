@@ -132,7 +132,7 @@ def names_jobs(platform: Deployed) -> list[Job]:
     return [
         Job(names_job(host), environment, text, host.names, (host.name,) if several else ())
         for host in platform.hosts
-        if host.view.runs_jobs and host.is_reached
+        if host.runs_jobs and host.is_reached
     ]
 
 

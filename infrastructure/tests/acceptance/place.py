@@ -94,6 +94,11 @@ class Place(ABC):
         ]
         return services
 
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether jobs of pipelines run there."""
+        return self.view.runs_jobs
+
     def exceptions(self, service: str) -> Mapping[str, str]:
         """What `x-dap.exceptions` of a service says."""
         options = self.compose[service].get("x-dap", {})

@@ -151,9 +151,7 @@ def _ahead(request: pytest.FixtureRequest, platform: Deployed) -> Iterator[Futur
     runner = provider(platform)
     if runner is None:
         yield "no service here runs pipelines"
-    elif not (
-        any(host.view.runs_jobs for host in platform.hosts) or platform.prepared.plan.clusters
-    ):
+    elif not (any(host.runs_jobs for host in platform.hosts) or platform.prepared.plan.clusters):
         yield "no pipelines run here: slots is 0"
     elif not platform.settings.projects:
         yield "there is no project that a pipeline could run for"

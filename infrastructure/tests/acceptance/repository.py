@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ AUTHOR = {
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", ACCOUNT), ("EMAIL", f"{ACCOUNT}@localhost"))
 }
-# What this machine's user has git do is not what is checked.
+# What this machine's user has git do is not what is checked: neither by files nor by variables.
 ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
 
 
@@ -42,7 +43,13 @@ class Repository:
         self._place = place / "repository"
         self._remote = remote
         self._git = ["git", *(word for option in options for word in ("-c", option))]
-        self._environment = {**ALONE, **AUTHOR, "GIT_TERMINAL_PROMPT": "0", **(environment or {})}
+        self._environment = {
+            **{name: None for name in os.environ if _of_person(name)},
+            **ALONE,
+            **AUTHOR,
+            "GIT_TERMINAL_PROMPT": "0",
+            **(environment or {}),
+        }
 
     def commit(self, files: Mapping[str, str]) -> str:
         """Make the commit of these files, all executable; return its hash."""
@@ -69,3 +76,12 @@ class Repository:
     def _run(self, *words: str) -> str:
         git = [*self._git, "-C", str(self._place), *words]
         return run("sh", "-c", 'exec "$@" 2>&1', "-", *git, environment=self._environment)
+
+
+def _of_person(variable: str) -> bool:
+    """Tell whether a variable has git do what a person wants: it comes before git's options.
+
+    With GIT_SSL_CAINFO another CA would be trusted than the platform's, with GIT_DIR the commit
+    would be made elsewhere, and a proxy does not know the platform's names.
+    """
+    return variable.startswith("GIT_") or variable.lower().endswith("_proxy")

@@ -9,6 +9,7 @@ import pytest
 from acceptance.findings import CheckError, expect, expect_none
 from acceptance.jobs import ENVIRONMENT, Finished, Ran
 from acceptance.leaks import Leaks
+from acceptance.repository import Repository
 from dap.onhost.ports import addresses, is_open, listening
 from dap.onhost.served import is_served
 from dap.secrets.kinds import make, ssh_public_key
@@ -49,6 +50,22 @@ def test_a_job_that_failed_tells_its_last_lines() -> None:
         ran.output("store")
     with pytest.raises(CheckError, match="the job other is not there"):
         ran.output("other")
+
+
+def test_a_repository_takes_no_variable_of_the_person_for_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_SSL_CAINFO", "/nowhere")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    # What git is run with, as a helper of its own sees it.
+    seen = tmp_path / "seen"
+    made = Repository(tmp_path, "unused", options=[f"core.fsmonitor=env >{seen}; false"])
+    assert len(made.commit({"file": "text"})) == 40
+    told = {line.split("=")[0] for line in seen.read_text().splitlines()}
+    assert "GIT_AUTHOR_NAME" in told
+    assert not {"GIT_SSL_CAINFO", "https_proxy"} & told
+    assert not (tmp_path / "other").exists()
 
 
 def test_every_job_names_an_environment_and_can_be_run() -> None:

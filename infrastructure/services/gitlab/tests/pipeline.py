@@ -118,14 +118,24 @@ class Pipeline:
             pipeline = asking(self._ended)
         except RetryError:
             raise CheckError(
-                f"no pipeline of {self._branch} ends within {TIMEOUT_S} s",
-                "make logs SERVICE=gitlab-runner; are all slots busy?",
+                f"no pipeline of {self._branch} ends within {TIMEOUT_S} s: {self._states()}",
+                "make status: does the runner run? make logs SERVICE=gitlab-runner; "
+                "are all slots busy?",
             ) from None
         assert pipeline is not None  # the retry's own condition
         page = pipeline["web_url"]
         jobs = self._api.ask("GET", f"{self._project}/pipelines/{pipeline['id']}/jobs").json()
         expect(jobs, f"the pipeline {pipeline['id']} is {pipeline['status']}", page)
         return Ran(commit, page, {job["name"]: self._finished(job) for job in jobs})
+
+    def _states(self) -> str:
+        """Return how the jobs are that there are, for a person."""
+        jobs = [
+            job
+            for each in self._all()
+            for job in self._api.ask("GET", f"{self._project}/pipelines/{each['id']}/jobs").json()
+        ]
+        return ", ".join(f"{job['name']} is {job['status']}" for job in jobs) or "it has no job"
 
     def _finished(self, job: dict[str, Any]) -> Finished:
         text = self._api.ask("GET", f"{self._project}/jobs/{job['id']}/trace").text

@@ -5,8 +5,15 @@
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-store = SqlAlchemyStore(os.environ["MLFLOW_BACKEND_STORE_URI"], "mlflow-artifacts:/")
-store._hard_delete_run(sys.argv[1])
+# In a cluster the file is the service's group's, too, and libpq passes over such a one.
+with tempfile.NamedTemporaryFile("w") as own:
+    own.write(Path(os.environ["PGPASSFILE"]).read_text())
+    own.flush()
+    os.environ["PGPASSFILE"] = own.name
+    store = SqlAlchemyStore(os.environ["MLFLOW_BACKEND_STORE_URI"], "mlflow-artifacts:/")
+    store._hard_delete_run(sys.argv[1])
