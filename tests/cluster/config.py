@@ -174,6 +174,8 @@ disabled_plugins = [
   disable_apparmor = true
   # Without CAP_SYS_RESOURCE, which a machine may lack, no score can be lowered.
   restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "/etc/containerd/certs.d"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "/etc/kubernetes/cni"

@@ -108,10 +108,10 @@ class ClusterPlatform:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
 
-    def dap(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `dap` in the project; its status is the caller's."""
+    def dap(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `dap` in the project, which reads what is given; its status is the caller's."""
         program = str(self.project.path / ".venv" / "bin" / "dap")
-        return tried(self.project.path, program, *arguments, **self.variables)
+        return tried(self.project.path, program, *arguments, given=given, **self.variables)
 
     @contextmanager
     def cluster_settings(self, **cluster: Any) -> Iterator[None]:

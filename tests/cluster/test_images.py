@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bcrypt
 import docker
 import pytest
 import yaml
@@ -21,12 +20,10 @@ from dap.catalogue import read_catalogue
 from dap.plan import make_plan
 from dap.settings import Settings
 
-from demo.access import await_result
-from tests.certificates import authority, server, write
+from tests.cluster.registry import CERTIFICATES, serving
 from tests.paths import ROOT
 from tests.programs import tried
 
-CERTIFICATES = Path("/etc/docker/certs.d")
 # What is built; the rest is somebody else's, so that a test moves megabytes and no gigabytes.
 NEW = "nameserver"
 BUILT = {"base", "registry", NEW}
@@ -35,12 +32,6 @@ SETTINGS: dict[str, Any] = {
     "name": "images",
     "target": "kubernetes",
     "workspaces": [],
-}
-CONFIG = {
-    "version": 0.1,
-    "storage": {"filesystem": {"rootdirectory": "/data"}},
-    "http": {"addr": ":5000", "tls": {"certificate": "/etc/own/c.pem", "key": "/etc/own/k.pem"}},
-    "auth": {"htpasswd": {"realm": "own", "path": "/etc/own/htpasswd"}},
 }
 
 
@@ -118,36 +109,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 @pytest.fixture(scope="module")
 def address(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A registry where Docker asks for a certificate that it trusts; it knows `pusher`."""
-    client = docker.from_env()
-    gateway = str(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
-    folder = tmp_path_factory.mktemp("registry")
-    issuer = authority("CA")
-    write(folder, [server([gateway], issuer), issuer])
-    (folder / "config.yml").write_text(yaml.safe_dump(CONFIG))
-    password = bcrypt.hashpw(b"sesame", bcrypt.gensalt(5)).decode()
-    (folder / "htpasswd").write_text(f"pusher:{password}\n")
-    for path in (folder, *folder.iterdir()):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    shutil.copy(folder / "c.pem", project.root / "ca.pem")
-    container = client.containers.run(
-        next(name for name in project.names if name.startswith("dap/registry:")),
-        ["docker-registry", "serve", "/etc/own/config.yml"],
-        detach=True,
-        labels={"dap.test": "images"},
-        ports={"5000/tcp": (gateway, 0)},
-        tmpfs={"/data": "mode=1777"},
-        volumes={str(folder): {"bind": "/etc/own", "mode": "ro"}},
-    )
-
-    def published() -> str | None:
-        container.reload()
-        ports: list[dict[str, str]] = container.ports.get("5000/tcp") or []
-        return ports[0]["HostPort"] if ports else None
-
-    try:
-        yield f"{gateway}:{await_result('the registry', published, 30)}"
-    finally:
-        container.remove(force=True, v=True)
+    image = next(name for name in project.names if name.startswith("dap/registry:"))
+    with serving(image, tmp_path_factory.mktemp("registry"), pusher="sesame") as registry:
+        shutil.copy(registry.ca, project.root / "ca.pem")
+        yield registry.address
 
 
 @pytest.fixture(scope="module")

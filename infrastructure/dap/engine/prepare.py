@@ -49,7 +49,8 @@ def prepare(root: Path, given: Mapping[str, str] | None = None) -> Prepared:
     Raises:
         InputError: something in it is wrong; nothing was changed.
     """
-    settings = load(root / "platform.yml")
+    # Where the vault is not, files that the settings name are not either; they were checked before.
+    settings = load(root / "platform.yml", with_files=given is None)
     plan = make_plan(settings, read_catalogue(root))
     if given is not None:
         vault = Vault(root / VAULT_FILE, settings.name, b"", b"", dict(given))

@@ -21,7 +21,7 @@ from dap.onhost.handshake import shown
 from dap.stack import clusters, entry, health, pulls
 from dap.stack.checks import of_checks
 from dap.stack.health import CLUSTER
-from dap.stack.images import lacking, needed
+from dap.stack.images import lacking, look_as_nodes, needed
 from dap.stack.live import Live, connected
 from dap.stack.model import WORKLOADS
 from dap.stack.place import of_platform
@@ -166,6 +166,8 @@ def _images(case: _Case) -> Iterator[Finding]:
         yield Finding("ok", CLUSTER, "images", f"{what}; make images NAMES=1 names them")
         return
     missing = lacking(case.prepared)
+    if not missing:
+        look_as_nodes(case.prepared)
     told = f"{len(missing)} are to be pushed by the next deploy" if missing else "it has them all"
     yield Finding("ok", CLUSTER, "images", f"{case.cluster.registry.address}: {told}")
 

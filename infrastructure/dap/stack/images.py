@@ -31,7 +31,7 @@ def needed(plan: Plan) -> tuple[str, ...]:
     """
     host = plan.service_host
     wanted = {plan.images.base.reference, *(service.image for service in host.services)}
-    if host.host.runs_jobs:
+    if any(place.host.runs_jobs for place in (*plan.hosts, *plan.clusters)):
         wanted |= {image.reference for image in plan.images.environments.values()}
     return tuple(sorted(wanted & {image.reference for image in host.images}))
 
@@ -50,8 +50,7 @@ def lacking(prepared: Prepared) -> dict[str, str]:
         return {}
     host = registry.address.split("/")[0]
     user, password = _account(prepared, registry)
-    login = base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
-    asked = Registry(host, login, _ca(prepared, registry))
+    asked = Registry(host, _login(user, password) if user else "", _ca(prepared, registry))
     there = {each: registry.reference(each) for each in needed(prepared.plan)}
     try:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -81,6 +80,7 @@ def push(prepared: Prepared, tell: Callable[[str], None], lock: int) -> tuple[Ch
     """
     missing = lacking(prepared)
     if not missing:
+        look_as_nodes(prepared)
         return ()
     build_images(prepared, missing, tell, lock)
     registry = _registry(prepared.plan)
@@ -90,7 +90,33 @@ def push(prepared: Prepared, tell: Callable[[str], None], lock: int) -> tuple[Ch
             tell(str(change))
             for command in (["tag", local, name], ["push", "--quiet", name]):
                 _docker(command, registry, environment)
+    look_as_nodes(prepared)
     return changes
+
+
+def look_as_nodes(prepared: Prepared) -> None:
+    """Ask the registry of the settings for an image, which it has, as nodes will.
+
+    Where one account pulls and pushes it was asked already; where there is none, anybody may pull.
+
+    Raises:
+        DapError: the account of nodes may not.
+    """
+    registry = _registry(prepared.plan)
+    if not registry.user or not registry.push_user:
+        return
+    host = registry.address.split("/")[0]
+    password = prepared.vault.get(REGISTRY_PASSWORD)
+    asked = Registry(host, _login(registry.user, password), _ca(prepared, registry))
+    image = registry.reference(needed(prepared.plan)[0]).removeprefix(f"{host}/")
+    remedy = f"see that {registry.user} may pull there; its password: dap secret"
+    try:
+        found = asked.has(image)
+    except DapError as error:
+        raise DapError(error.message, f"{remedy} {REGISTRY_PASSWORD}") from error
+    if not found:
+        what = f"the registry {host} does not show {image} to {registry.user}, as whom nodes pull"
+        raise DapError(what, f"{remedy} {REGISTRY_PASSWORD}")
 
 
 def pushes(missing: Mapping[str, str]) -> tuple[Change, ...]:
@@ -198,6 +224,10 @@ def _account(prepared: Prepared, registry: ClusterRegistry) -> tuple[str, str]:
     if registry.user:
         return registry.user, prepared.vault.get(REGISTRY_PASSWORD)
     return "", ""
+
+
+def _login(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _ca(prepared: Prepared, registry: ClusterRegistry) -> Path | None:

@@ -19,7 +19,7 @@ from dap.plan import make_plan, secret_specs
 from dap.secrets import Vault
 from dap.settings import ClusterRegistry, Settings
 from dap.stack import needed_images
-from dap.stack.images import lacking
+from dap.stack.images import lacking, look_as_nodes
 from dap.stack.pulls import remedy
 
 from tests.certificates import authority, server, write
@@ -112,6 +112,32 @@ def test_nodes_need_what_pods_start_from_and_what_is_built_alone(tmp_path: Path)
     assert not [
         each for each in needed_images(prepared(tmp_path, {}, images=other).plan) if "minio" in each
     ]
+
+
+def test_nodes_need_the_environments_of_jobs_that_run_beside_the_platform() -> None:
+    jobs = {"forge": "gitlab", "workspaces": []}
+    cluster = {**ON_CLUSTER["cluster"], "slots": 2}
+    plan = make_plan(
+        Settings.model_validate({**ON_CLUSTER, **jobs, "cluster": cluster}), read_catalogue(ROOT)
+    )
+    wanted = {image.reference for image in plan.images.environments.values()}
+    assert wanted
+    assert wanted <= set(needed_images(plan))
+
+
+def test_nodes_that_may_not_pull_are_told_with_whose_password_it_is(
+    tmp_path: Path, registry: Standin
+) -> None:
+    given = {"address": registry.address, "push_user": "pusher", "ca": str(registry.certificate)}
+    made = prepared(tmp_path, {**given, "user": "puller"})
+    with pytest.raises(DapError, match="answered 401") as refused:
+        look_as_nodes(made)
+    assert refused.value.hint == (
+        "see that puller may pull there; its password: dap secret cluster/registry-password"
+    )
+    registry.asked.clear()
+    look_as_nodes(prepared(tmp_path, given))
+    assert registry.asked == [], "anybody may pull"
 
 
 @pytest.mark.parametrize("tokens", [False, True], ids=["by password", "by token"])

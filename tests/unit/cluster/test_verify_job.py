@@ -28,7 +28,12 @@ from tests.unit.cluster.standard import violations
 
 CLUSTER = {
     **ON_CLUSTER["cluster"],
-    "registry": {"address": "registry.example.org/dap", "user": "puller", "push_user": "pusher"},
+    "registry": {
+        "address": "registry.example.org/dap",
+        "user": "puller",
+        "push_user": "pusher",
+        "ca": "registry-ca.pem",  # of the operator's machine
+    },
 }
 
 
