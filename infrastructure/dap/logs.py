@@ -125,6 +125,15 @@ def read(root: Path, settings: Settings, wanted: Wanted) -> Iterator[Line]:
         InputError: there is no such service.
         HostError: a host can't be asked.
     """
+    return merged(settings.name, of_hosts(root, settings, wanted), wanted)
+
+
+def of_hosts(root: Path, settings: Settings, wanted: Wanted) -> Sequence[Source]:
+    """Return the logs of all hosts, to be closed.
+
+    Raises:
+        HostError: a host can't be asked.
+    """
     arguments = {
         "project": settings.name,
         "services": [wanted.service] if wanted.service else [],
@@ -132,8 +141,7 @@ def read(root: Path, settings: Settings, wanted: Wanted) -> Iterator[Line]:
         "since": wanted.since,
         "follow": wanted.follow,
     }
-    sources = each(settings.hosts, lambda host: _HostSource(root, host, arguments))
-    return merged(settings.name, sources, wanted)
+    return each(settings.hosts, lambda host: _HostSource(root, host, arguments))
 
 
 def merged(platform: str, sources: Sequence[Source], wanted: Wanted) -> Iterator[Line]:

@@ -62,6 +62,10 @@ class Ready:
     def refuse(self, *_: object) -> None:
         """Take all."""
 
+    def drift(self, *_: object) -> list[str]:
+        """Find all as it was made."""
+        return []
+
     def sweep(self, *_: object) -> None:
         """Find nothing that is left over."""
 

@@ -59,12 +59,12 @@ def logs(
 
 
 def _lines(root: Path, settings: Settings, wanted: Wanted) -> Iterator[Line]:
-    """Return the lines of hosts, or of the cluster that the platform is in."""
-    if settings.cluster is None:
+    """Return the lines of hosts, and of clusters."""
+    if settings.cluster is None and not settings.clusters:
         from dap.logs import read  # these load slowly
 
         return read(root, settings, wanted)
     from dap.engine import prepare
     from dap.stack.logs import read as read_cluster
 
-    return read_cluster(prepare(root), wanted)
+    return read_cluster(prepare(root), wanted, lambda line: typer.echo(line, err=True))

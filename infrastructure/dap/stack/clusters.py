@@ -18,6 +18,7 @@ from dap.plan import STATE_PASSPHRASE, HostPlan, Plan, kubeconfig, make_plan
 from dap.render import render_clusters
 from dap.settings.cluster import OWN_JOBS
 from dap.stack import entry
+from dap.stack.drift import put_right
 from dap.stack.engine import PROJECT, Change, Engine
 from dap.stack.kubeconfig import find
 from dap.stack.live import connected
@@ -55,7 +56,7 @@ def check(prepared: Prepared, tell: Tell) -> None:
                 tell(f"{host.host.name}: {error.message}; going on without")
         return InCluster(host.host.name, ())
 
-    made = _made(prepared, asking=False)
+    made = objects_of_all(prepared, asking=False)
     _each((host.host.name, _calls(look, host, objects)) for host, objects in made)
 
 
@@ -71,18 +72,22 @@ def deploy(prepared: Prepared, tell: Tell) -> list[InCluster]:
     def up(host: HostPlan, made: Objects) -> InCluster:
         say = _prefixed(tell, host.host.name)
         with _engine(prepared, host, say) as engine:
-            result = engine.up(made)
+            changes = () if engine.is_current(made) else engine.up(made).changes
             with connected(engine.place) as live:
+                changes += put_right(engine, live, made, made, say)
                 live.sweep(made, say)
                 live.await_ready(made, say)
-            return InCluster(host.host.name, result.changes)
+            return InCluster(host.host.name, changes)
 
     with hold(prepared.root / ".dap" / "lock", tell):
         there = {host.host.name for host in prepared.plan.clusters}
         gone = [name for name in stacks(prepared) if name not in there]
         return _each(
             [
-                *((host.host.name, _calls(up, host, made)) for host, made in _made(prepared)),
+                *(
+                    (host.host.name, _calls(up, host, made))
+                    for host, made in objects_of_all(prepared)
+                ),
                 *((name, _calls(_take_off, prepared, name, tell)) for name in gone),
             ]
         )
@@ -108,14 +113,16 @@ def plan(prepared: Prepared, tell: Tell) -> list[InCluster]:
     gone = set(stacks(prepared)) - {host.host.name for host in prepared.plan.clusters}
     for name in sorted(gone):
         tell(f"{name}: is taken off: the settings name it no more")
-    done = [(host.host.name, _calls(preview, host, made)) for host, made in _made(prepared)]
+    done = [
+        (host.host.name, _calls(preview, host, made)) for host, made in objects_of_all(prepared)
+    ]
     return [*_each(done), *(InCluster(name, (Change("delete", name),)) for name in sorted(gone))]
 
 
 def status(prepared: Prepared) -> dict[str, list[Row]]:
     """Return how each cluster's services are; one that can't be asked lacks an answer."""
     found: dict[str, list[Row]] = {}
-    for host, made in _made(prepared):
+    for host, made in objects_of_all(prepared):
         try:
             with of_cluster(prepared, host.host) as place, connected(place) as live:
                 found[host.host.name] = rows(made, live.missing(made))
@@ -163,8 +170,8 @@ def _cluster_of(prepared: Prepared, file: Path) -> str:
     return file.stem.removeprefix(stack_of(prepared.plan.settings.name, ""))
 
 
-def _made(prepared: Prepared, *, asking: bool = True) -> list[tuple[HostPlan, Objects]]:
-    """Return the objects of each cluster, of the vault as it is now.
+def objects_of_all(prepared: Prepared, *, asking: bool = True) -> list[tuple[HostPlan, Objects]]:
+    """Return the objects of each cluster that runs jobs, of the vault as it is now.
 
     Args:
         prepared: the project.
@@ -213,11 +220,15 @@ def _take_off(prepared: Prepared, name: str, tell: Tell) -> InCluster:
         else:
             raise InputError(
                 f"the vault has no secret {secret}",
-                f"bring it back, or if the cluster is gone for good: --forget {name}",
+                f"bring it back, or if the cluster is gone for good: make deploy FORGET={name}",
             )
         place = Place(stack_of(settings.name, name), settings.name, files, None)
         engine = Engine(prepared.root, settings, vault, _prefixed(tell, name), place=place)
-        return InCluster(name, engine.destroy(data=True, forget=True).changes)
+        try:
+            return InCluster(name, engine.destroy(data=True, forget=True).changes)
+        except DapError as error:
+            error.hint = f"again when it answers; if it never will: make deploy FORGET={name}"
+            raise
 
 
 def _calls(run: Callable[..., InCluster], *arguments: object) -> Callable[[], InCluster]:

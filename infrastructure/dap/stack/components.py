@@ -11,7 +11,8 @@ from dap.stack.model import ApplicationArgs, Object, SpaceArgs, VolumesArgs
 
 MANAGER = "dap"
 NO_ADDRESS = "0.0.0.0"  # noqa: S104  no address to listen on
-_MANAGED = {"pulumi.com/patchFieldManager": MANAGER}
+# What is the platform's by its label is so in each field: who has changed one since, loses it.
+_MANAGED = {"pulumi.com/patchFieldManager": MANAGER, "pulumi.com/patchForce": "true"}
 # Whether a pod is ready is judged after content is made, without which some never are.
 _AT_ONCE = {**_MANAGED, "pulumi.com/skipAwait": "true"}
 _SECRET = ["data", "stringData"]
@@ -64,9 +65,15 @@ class Space(_Component):
     def __init__(self, args: SpaceArgs, **options: Any) -> None:
         super().__init__("space", (), **options)
         self.namespace = self._make(args.namespace, protect=True)
-        made = [
-            (each["kind"], self._make(each, depends_on=[self.namespace])) for each in args.rules
-        ]
+        # Of who may not give everything, the API looks up what a binding gives.
+        roles: dict[str, pulumi.Resource] = {}
+        made: list[tuple[str, pulumi.Resource]] = []
+        for each in sorted(args.rules, key=lambda each: each["kind"] == "RoleBinding"):
+            role = roles.get(each["roleRef"]["name"]) if each["kind"] == "RoleBinding" else None
+            after = [self.namespace] if role is None else [self.namespace, role]
+            made.append((each["kind"], self._make(each, depends_on=after)))
+            if each["kind"] == "Role":
+                roles[each["metadata"]["name"]] = made[-1][1]
         self.rules: Resources = [rule for _, rule in made]
         self.quotas: Resources = [rule for kind, rule in made if kind == "ResourceQuota"]
         self.register_outputs({})

@@ -14,6 +14,7 @@ from dap.errors import DapError
 from dap.plan import STATE_PASSPHRASE, secret_specs
 from dap.secrets.kinds import CONTENT
 from dap.stack.checks import of_checks
+from dap.stack.drift import put_right
 from dap.stack.engine import Change, Engine
 from dap.stack.images import push
 from dap.stack.live import Live, connected
@@ -68,11 +69,8 @@ def _bring(
     changes = () if engine.is_current(made) else engine.up(made).changes
     with connected(place) as live:
         addressed = _addressed(prepared, live, made)
-        if drift := live.drift(addressed):
-            tell("what is in the cluster is not what was made there:")
-            for each in drift:
-                tell(each)
-            changes += engine.up(made, repair=True).changes
+        if mended := put_right(engine, live, made, addressed, tell):
+            changes += mended
             addressed = _addressed(prepared, live, made)
         live.sweep(made, tell)
         live.await_started(made, tell)

@@ -6,6 +6,7 @@ import datetime as dt
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from kubernetes.client import ApiException
@@ -18,13 +19,14 @@ from dap.engine import Prepared
 from dap.errors import DapError
 from dap.findings import Finding
 from dap.onhost.handshake import shown
+from dap.settings import ClusterRegistry
 from dap.stack import clusters, entry, health, pulls
 from dap.stack.checks import of_checks
 from dap.stack.health import CLUSTER
 from dap.stack.images import lacking, look_as_nodes, needed
 from dap.stack.live import Live, connected
 from dap.stack.model import WORKLOADS
-from dap.stack.place import of_platform
+from dap.stack.place import of_cluster, of_platform
 from dap.stack.plan import objects_of
 from dap.stack.quantity import quantity
 from dap.stack.verify import left
@@ -55,16 +57,32 @@ def examine(prepared: Prepared) -> Examination:
 
 
 def of_clusters(prepared: Prepared) -> list[Finding]:
-    """Return how the services in clusters that run jobs are."""
+    """Return whether clusters that run jobs take what is for them, and how what is there is."""
     if not prepared.plan.clusters:
         return []
-    found = []
-    for name, rows in clusters.status(prepared).items():
-        for row in rows:
-            remedy = "" if not row.lacks else "make deploy says more"
-            level, what = ("problem", row.lacks) if row.lacks else ("ok", "is well")
-            found.append(Finding(level, name, row.service, what, remedy))  # type: ignore[arg-type]
+    there = clusters.stacks(prepared)
+    found: list[Finding] = []
+    for host, made in clusters.objects_of_all(prepared):
+        name = host.host.name
+        try:
+            with of_cluster(prepared, host.host) as place, connected(place) as live:
+                examined = list(
+                    _of_cluster(prepared, place.context, made, live, there=name in there)
+                )
+        except DapError as error:
+            examined = [Finding("problem", CLUSTER, "context", error.message, error.hint)]
+        found += [replace(each, host=name) for each in examined]
     return found
+
+
+def _of_cluster(
+    prepared: Prepared, context: str, made: Objects, live: Live, *, there: bool
+) -> Iterator[Finding]:
+    """Yield what is well or wrong in a cluster that runs jobs; `there`: it was deployed to."""
+    yield health.version(live.look("/version") or {})
+    yield from _taken(live, prepared, made, f"context {context} takes jobs")
+    if there:
+        yield from _of_services(live, made, live.own_pods(), ClusterRegistry())
 
 
 class _Case:
@@ -123,12 +141,17 @@ def _version(case: _Case) -> Iterator[Finding]:
 
 
 def _takes(case: _Case) -> Iterator[Finding]:
-    problems = case.live.problems(case.settings, case.made)
+    what = f"context {case.cluster.context} takes the platform"
+    yield from _taken(case.live, case.prepared, case.made, what)
+
+
+def _taken(live: Live, prepared: Prepared, made: Objects, what: str) -> Iterator[Finding]:
+    """Yield why a cluster does not take objects; `what` says that it does."""
+    problems = live.problems(prepared.plan.settings, made)
     for each in problems:
         yield Finding("problem", CLUSTER, "deploy", each, "mend it: a deploy is refused until then")
     if not problems:
-        what = f"context {case.cluster.context} takes the platform in namespace {case.live.place}"
-        yield Finding("ok", CLUSTER, "deploy", what)
+        yield Finding("ok", CLUSTER, "deploy", f"{what} in namespace {live.place}")
 
 
 def _nodes(case: _Case) -> Iterator[Finding]:
@@ -201,16 +224,22 @@ def _addresses(name: str) -> set[str]:
 
 
 def _services(case: _Case) -> Iterator[Finding]:
-    missing = case.live.missing(case.made)
+    yield from _of_services(case.live, case.made, case.pods, case.cluster.registry)
+
+
+def _of_services(
+    live: Live, made: Objects, pods: Iterable[dict[str, Any]], registry: ClusterRegistry
+) -> Iterator[Finding]:
+    missing = live.missing(made)
     for name, why in sorted(missing.items()):
-        remedy = pulls.remedy(case.cluster.registry, why) or f"make logs SERVICE={name} says why"
+        remedy = pulls.remedy(registry, why) or f"make logs SERVICE={name} says why"
         if why in ("is not there", "no pod yet"):
             remedy = "make deploy"
         yield Finding("problem", CLUSTER, name, why, remedy)
-    count = sum(each["kind"] in WORKLOADS for each in case.made.platform)
+    count = sum(each["kind"] in WORKLOADS for each in made.platform)
     if not missing:
         yield Finding("ok", CLUSTER, "services", f"all {count} are well")
-    yield from health.restarts(case.pods)
+    yield from health.restarts(pods)
 
 
 def _claims(case: _Case) -> Iterator[Finding]:

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from dap.stack.quantity import quantity
 
+if TYPE_CHECKING:
+    from dap.cluster import Objects
+    from dap.stack.engine import Change, Engine
+    from dap.stack.live import Live
+
 # Quantities, which the API writes in its own form.
 _AMOUNTS = ("cpu", "memory", "storage")
+
+
+def put_right(
+    engine: Engine, live: Live, made: Objects, there: Objects, tell: Callable[[str], None]
+) -> tuple[Change, ...]:
+    """Put right what others have changed or removed in a cluster; what was changed by that.
+
+    Args:
+        engine: of its stack.
+        live: its namespace.
+        made: objects that the stack is given.
+        there: the same, as they are to be there.
+        tell: gets a line for each object that differs.
+    """
+    found = live.drift(there)
+    if not found:
+        return ()
+    tell("what is in the cluster is not what was made there:")
+    for each in found:
+        tell(each)
+    return engine.up(made, repair=True).changes
 
 
 def differing(wanted: object, there: object, path: str = "") -> Iterator[str]:

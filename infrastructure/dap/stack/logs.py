@@ -8,7 +8,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -19,8 +19,9 @@ from urllib3.exceptions import HTTPError
 
 from dap.cluster.source import SERVICE_LABEL
 from dap.engine import Prepared
-from dap.errors import InputError
-from dap.logs import Line, Source, Wanted, merged
+from dap.errors import DapError, InputError
+from dap.logs import Line, Source, Wanted, merged, of_hosts
+from dap.plan import HostView
 from dap.stack.live import Live, connected
 from dap.stack.place import of_cluster, of_platform
 
@@ -32,22 +33,45 @@ _LOOK_S = 2.0
 _STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}\S+) (.*)", re.DOTALL)
 
 
-def read(prepared: Prepared, wanted: Wanted) -> Iterator[Line]:
-    """Yield the lines of a platform's clusters, oldest first; with `follow` then as they come.
+def read(prepared: Prepared, wanted: Wanted, tell: Callable[[str], None]) -> Iterator[Line]:
+    """Yield the lines of a platform that is in a cluster or has clusters that run its jobs.
+
+    The oldest comes first; with `follow` then each as it comes. A cluster that runs jobs alone and
+    does not answer is told, and left out.
 
     Raises:
         InputError: there is no such service, or too many are to be followed.
-        DapError: a cluster does not answer.
+        HostError: a host can't be asked.
+        DapError: the platform's own cluster does not answer.
     """
     with ExitStack() as stack:
         settings = prepared.plan.settings
-        own = stack.enter_context(connected(of_platform(settings, prepared.root)))
-        sources = [_ClusterSource(prepared.plan.service_host.host.name, own, wanted)]
+        sources: list[Source] = []
+        if settings.cluster is not None:
+            own = stack.enter_context(connected(of_platform(settings, prepared.root)))
+            sources.append(_ClusterSource(prepared.plan.service_host.host.name, own, wanted))
         for host in prepared.plan.clusters:
-            place = stack.enter_context(of_cluster(prepared, host.host))
-            live = stack.enter_context(connected(place))
-            sources.append(_ClusterSource(host.host.name, live, wanted))
+            try:
+                sources.append(_of_cluster(prepared, host.host, wanted, stack))
+            except InputError:
+                raise
+            except DapError as error:
+                tell(f"{host.host.name}: {error.message}; going on without")
+        # Last, for each is a process that `merged` ends.
+        if settings.cluster is None:
+            sources += of_hosts(prepared.root, settings, wanted)
         yield from merged(settings.name, sources, wanted)
+
+
+def _of_cluster(
+    prepared: Prepared, host: HostView, wanted: Wanted, stack: ExitStack
+) -> _ClusterSource:
+    """Return the logs of a cluster that runs jobs; what asks it is left to `stack`."""
+    with ExitStack() as own:
+        live = own.enter_context(connected(own.enter_context(of_cluster(prepared, host))))
+        source = _ClusterSource(host.name, live, wanted)
+        stack.push(own.pop_all())
+    return source
 
 
 @dataclass(frozen=True)
@@ -64,11 +88,16 @@ class Run:
 
 
 def runs(pods: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """Return the runs of containers that have logs; where one was started anew, that before too."""
+    """Return the runs of containers that have logs; where one was started anew, that before too.
+
+    Jobs of pipelines are of no service: the forge has what they say.
+    """
     found = []
     for pod in pods:
         metadata, status = pod["metadata"], pod.get("status", {})
         service = (metadata.get("labels") or {}).get(SERVICE_LABEL, "")
+        if not service:
+            continue
         for each in (
             *(status.get("initContainerStatuses") or ()),
             *(status.get("containerStatuses") or ()),

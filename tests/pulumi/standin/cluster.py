@@ -83,11 +83,11 @@ class Cluster:
                 force_conflicts=how.force,
                 **more,
             )
-        except NotFoundError:
-            # Its namespace is made in the same run.
+        except NotFoundError as error:
+            # Its namespace is made in the same run, or a role that it names.
             if how.dry:
                 return thing
-            raise RefusedError(f"namespace {names.get('namespace')} not found") from None
+            raise RefusedError(_message(error)) from None
         except (ApiException, DynamicApiError) as error:
             # What is replaced is there yet, when a preview asks.
             if how.dry and how.new and "field is immutable" in _message(error):

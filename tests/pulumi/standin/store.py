@@ -87,7 +87,10 @@ def key_of(thing: Object) -> tuple[str, str, str, str]:
 
 
 class Memory:
-    """A cluster that keeps objects, does nothing with them, and refuses what a test tells it to."""
+    """A cluster that keeps objects, does nothing with them, and refuses what a test tells it to.
+
+    As an API server it looks up the role of a binding, whose maker may not give everything.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str, str], Object] = {}
@@ -111,6 +114,9 @@ class Memory:
             raise RefusedError(f"{name} is refused")
         if how.exclusive and self.get(thing):
             raise RefusedError(f"{name} already exists")
+        if thing["kind"] == "RoleBinding" and not how.dry and not self._gives(thing):
+            role = thing["roleRef"]["name"]
+            raise RefusedError(f'roles.rbac.authorization.k8s.io "{role}" not found')
         live = copy.deepcopy(thing)
         for key, text in live.pop("stringData", {}).items():
             live.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
@@ -119,6 +125,12 @@ class Memory:
                 self.objects[key_of(thing)] = live
                 self.calls.append(("apply", name))
         return live
+
+    def _gives(self, binding: Object) -> bool:
+        group, _, space, _ = key_of(binding)
+        role = binding["roleRef"]
+        with self._lock:
+            return (group, role["kind"], space, role["name"]) in self.objects
 
     def delete(self, thing: Object) -> None:
         """Forget an object."""

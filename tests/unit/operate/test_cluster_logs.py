@@ -36,6 +36,12 @@ def test_what_never_ran_has_no_log() -> None:
     assert runs([pod("a", containerStatuses=[container("portal", "waiting")]), pod("b")]) == []
 
 
+def test_jobs_of_pipelines_are_no_service() -> None:
+    job = pod("runner-1", containerStatuses=[container("build", "running")])
+    del job["metadata"]["labels"]
+    assert runs([job]) == []
+
+
 def test_containers_before_the_service_count() -> None:
     found = runs([
         pod(
