@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from acceptance import Deployed, Place, plugin
+from acceptance.compute import computes
 from acceptance.hosts import hosts_of
 from acceptance.report import Report
 from dap import names, ssh
@@ -58,7 +59,7 @@ def deployed(root: Path, inside: Path | None) -> Iterator[Deployed]:
     """
     prepared = prepare(root, json.loads(inside.read_bytes()) if inside else None)
     with places(prepared, inside=inside is not None) as found:
-        platform = Deployed(prepared, found)
+        platform = Deployed(prepared, found, () if inside else computes(prepared))
         if not platform.look():
             own = platform.service_host
             raise InputError(

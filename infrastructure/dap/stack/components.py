@@ -66,8 +66,8 @@ class Space(_Component):
         super().__init__("space", (), **options)
         self.namespace = self._make(args.namespace, protect=True)
         # Of who may not give everything, the API looks up what a binding gives.
-        roles: dict[str, pulumi.Resource] = {}
-        made: list[tuple[str, pulumi.Resource]] = []
+        roles: dict[str, pulumi.CustomResource] = {}
+        made: list[tuple[str, pulumi.CustomResource]] = []
         for each in sorted(args.rules, key=lambda each: each["kind"] == "RoleBinding"):
             role = roles.get(each["roleRef"]["name"]) if each["kind"] == "RoleBinding" else None
             after = [self.namespace] if role is None else [self.namespace, role]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from acceptance.compute import Compute
 from acceptance.findings import CheckError, expect
 from acceptance.place import Place
 from acceptance.platform import Deployed
@@ -122,7 +123,7 @@ def job(platform: Deployed, folder: str) -> Job:
 
 
 def names_jobs(platform: Deployed) -> list[Job]:
-    """Return the jobs that look up the names of hosts, on each that runs jobs and is reached.
+    """Return the jobs that look up names, on each host and cluster that runs jobs and is reached.
 
     They run in the first of the environments.
     """
@@ -130,15 +131,22 @@ def names_jobs(platform: Deployed) -> list[Job]:
     text = NAMES_PROGRAM.read_text(encoding="utf-8")
     several = len(platform.hosts) > 1
     return [
-        Job(names_job(host), environment, text, host.names, (host.name,) if several else ())
-        for host in platform.hosts
-        if host.runs_jobs and host.is_reached
+        *(
+            Job(names_job(host), environment, text, host.names, (host.name,) if several else ())
+            for host in platform.hosts
+            if host.runs_jobs and host.is_reached
+        ),
+        *(
+            Job(names_job(compute), environment, text, compute.names, (compute.name,))
+            for compute in platform.clusters
+            if compute.is_well
+        ),
     ]
 
 
-def names_job(host: Place) -> str:
-    """Return the name of the job that looks up the names of a host."""
-    return f"names-{host.name}"
+def names_job(place: Place | Compute) -> str:
+    """Return the name of the job that looks up names there."""
+    return f"names-{place.name}"
 
 
 @contextmanager

@@ -31,3 +31,8 @@ def expect_all_at(found: Mapping[str, list[str]], address: str, remedy: str) -> 
         ),
         remedy,
     )
+
+
+def expect_found(found: Mapping[str, list[str]], remedy: str) -> None:
+    """Go on if every name leads somewhere."""
+    expect_none((f"{name} leads nowhere" for name, each in found.items() if not each), remedy)

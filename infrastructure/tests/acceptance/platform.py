@@ -13,6 +13,7 @@ from dap.render import Renderer
 from dap.render.client import Client, Identity
 from dap.settings import Settings
 
+from acceptance.compute import Compute
 from acceptance.hosts import Host
 from acceptance.place import Entry, Place
 
@@ -20,10 +21,13 @@ from acceptance.place import Entry, Place
 class Deployed:
     """A platform where it runs, on hosts or a cluster, as the acceptance tests see it."""
 
-    def __init__(self, prepared: Prepared, hosts: Sequence[Place]) -> None:
-        """Know a project and the places of its plan, in its order."""
+    def __init__(
+        self, prepared: Prepared, hosts: Sequence[Place], clusters: Sequence[Compute] = ()
+    ) -> None:
+        """Know a project, the places of its plan, in its order, and clusters beside them."""
         self.prepared = prepared
         self.hosts = hosts
+        self.clusters = clusters
 
     def look(self) -> bool:
         """Look at all hosts at once; tell whether the platform is on its service host."""
@@ -64,6 +68,19 @@ class Deployed:
     def resting(self) -> set[str]:
         """Services that are stopped because that was wanted."""
         return {name for host in self.hosts for name in host.resting}
+
+    def runs_jobs(self) -> None:
+        """Go on if jobs that ask for no place would run: on a host, or else in the first cluster.
+
+        Raises:
+            CheckError: that cluster is not well.
+        """
+        if any(host.view.runs_jobs for host in self.hosts):
+            return
+        first = next(iter(self.prepared.plan.clusters), None)
+        for compute in self.clusters:
+            if first is not None and compute.name == first.host.name:
+                compute.reached()
 
     @property
     def entry(self) -> str:

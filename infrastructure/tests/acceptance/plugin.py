@@ -12,6 +12,7 @@ import pytest
 import requests
 from dap.plan import Route, Stream
 
+from acceptance.compute import Compute
 from acceptance.jobs import Ran, folders, names_jobs, provider, run_jobs
 from acceptance.jobs import job as job_of
 from acceptance.leaks import Leaks
@@ -41,6 +42,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "member" in metafunc.fixturenames:
         members = [host for host in platform.hosts if not host.view.service]
         metafunc.parametrize("member", members, ids=[host.name for host in members])
+    if "compute" in metafunc.fixturenames:
+        names = [compute.name for compute in platform.clusters]
+        metafunc.parametrize("compute", platform.clusters, ids=names)
     if "service" in metafunc.fixturenames:
         services = platform.services
         _each(metafunc, "service", [(named(s.host, s.name), s.name, s) for s in services])
@@ -83,12 +87,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
-    """Leave out what is asked of several hosts where there is one.
+    """Leave out what is asked of several hosts where there is one, and of clusters beside them.
 
     Put last what needs the pipeline, which runs meanwhile.
     """
-    if len(config.stash[PLATFORM].hosts) == 1:
+    platform = config.stash[PLATFORM]
+    if len(platform.hosts) == 1:
         items[:] = [item for item in items if item.get_closest_marker(SEVERAL) is None]
+    if not platform.clusters:
+        items[:] = [item for item in items if "compute" not in _fixtures(item)]
     items.sort(key=lambda item: "pipeline" in _fixtures(item))
 
 
@@ -103,6 +110,8 @@ def _reached(request: pytest.FixtureRequest, platform: Deployed) -> None:
     """Go on if the hosts can be asked that a test is about."""
     callspec = getattr(request.node, "callspec", None)
     for subject in callspec.params.values() if callspec else ():
+        if isinstance(subject, Compute):
+            continue
         if isinstance(subject, Route | Stream):
             platform.service_host.reached()
         host = subject if isinstance(subject, Place) else subject.host
@@ -163,6 +172,7 @@ def _ahead(request: pytest.FixtureRequest, platform: Deployed) -> Iterator[Futur
 
             def start() -> Ran:
                 platform.service_host.reached()
+                platform.runs_jobs()
                 jobs = [*names_jobs(platform), *(job_of(platform, name) for name in sorted(asking))]
                 return stack.enter_context(run_jobs(platform, runner, jobs))
 

@@ -24,6 +24,8 @@ STAMP = re.compile(r"^\d{4}-\S+Z \d\d[OE][ +]", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 FINAL = {"success", "failed", "canceled", "skipped"}
 TIMEOUT_S = 180
+# A node of a cluster may have to pull a large image first.
+CLUSTERS_TIMEOUT_S = 900
 LOOK_S = 0.5
 
 
@@ -86,7 +88,8 @@ def run(platform: Deployed, project: str, files: Mapping[str, str]) -> Iterator[
         repository = repository_of(platform, api, project, Path(place))
         client.verify = str(Path(place, AUTHORITY))
         commit = repository.commit(files)
-        of = Pipeline(api, api.project(project), repository.branch)
+        timeout_s = CLUSTERS_TIMEOUT_S if platform.clusters else TIMEOUT_S
+        of = Pipeline(api, api.project(project), repository.branch, timeout_s)
         of.protect()
         try:
             repository.push()
@@ -98,9 +101,10 @@ def run(platform: Deployed, project: str, files: Mapping[str, str]) -> Iterator[
 class Pipeline:
     """The pipeline of a branch."""
 
-    def __init__(self, api: Api, project: str, branch: str) -> None:
-        """Take the project's path in the API."""
+    def __init__(self, api: Api, project: str, branch: str, timeout_s: float) -> None:
+        """Take the project's path in the API, and how long it may take."""
         self._api, self._project, self._branch = api, project, branch
+        self._timeout_s = timeout_s
 
     def protect(self) -> None:
         """Protect the branch."""
@@ -111,14 +115,15 @@ class Pipeline:
         """Return the pipeline once it has ended."""
         asking = Retrying(
             retry=retry_if_result(lambda found: found is None),
-            stop=stop_after_delay(TIMEOUT_S),
+            stop=stop_after_delay(self._timeout_s),
             wait=wait_fixed(LOOK_S),
         )
         try:
             pipeline = asking(self._ended)
         except RetryError:
             raise CheckError(
-                f"no pipeline of {self._branch} ends within {TIMEOUT_S} s: {self._states()}",
+                f"no pipeline of {self._branch} ends within {self._timeout_s:.0f} s: "
+                f"{self._states()}",
                 "make status: does the runner run? make logs SERVICE=gitlab-runner; "
                 "are all slots busy?",
             ) from None
