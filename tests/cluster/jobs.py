@@ -105,7 +105,7 @@ class JobsPlatform(ClusterPlatform):
         """
         branch = branch or f"try-{uuid4().hex[:8]}"
         project = self.project
-        reach = f"-oHostName={self.cluster.addresses.node} -oHostKeyAlias=git.{project.domain}"
+        reach = f"-oHostName={self.entry} -oHostKeyAlias=git.{project.domain}"
         ssh = {"GIT_SSH_COMMAND": f"{shlex.join(['ssh', *project.ssh_options])} {reach}"}
         where = f"git.{project.domain}:{project.ssh_port}/{project.name}/{REPOSITORY}.git"
         who = ("-c", "user.name=Test", "-c", f"user.email=test@{project.domain}")

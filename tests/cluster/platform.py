@@ -189,9 +189,14 @@ class ClusterPlatform:
         """Requests as nobody."""
         return self._access("", "")
 
+    @property
+    def entry(self) -> str:
+        """Address at which this machine reaches its proxy."""
+        return self.cluster.addresses.node
+
     def _access(self, user: str, password: str) -> Access:
         session = requests.Session()
-        session.mount("https://", Named(self.cluster.addresses.node))
+        session.mount("https://", Named(self.entry))
         session.trust_env = False  # no proxy and no .netrc of this machine
         domain = f"{self.project.domain}:{self.ports['https']}"
         return Access(domain, user, password, session, self.ca)

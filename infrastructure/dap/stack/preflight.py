@@ -244,7 +244,7 @@ class Preflight:
         """Return what all claims ask for."""
         claims = self._of("PersistentVolumeClaim")
         sizes = (each["spec"]["resources"]["requests"]["storage"] for each in claims)
-        return amounts.quantity(int(sum(map(_quantity, sizes))))
+        return amounts.quantity(int(sum(map(quantity, sizes))))
 
     def _classes(self) -> Iterator[Problem]:
         claims = self._of("PersistentVolumeClaim")

@@ -75,7 +75,7 @@ class Deployed:
         Raises:
             CheckError: that cluster is not well.
         """
-        if any(host.view.runs_jobs for host in self.hosts):
+        if any(host.runs_jobs for host in self.hosts):
             return
         first = next(iter(self.prepared.plan.clusters), None)
         for compute in self.clusters:
