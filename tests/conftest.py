@@ -27,8 +27,8 @@ ORDER = (
     *(HERE, PULUMI, CLUSTER, BASELINE),
 )
 # Group → what is in it. Two platforms at work at once would make each other late: the hosts that
-# many tests share come after the demo, on the same worker. The cluster and the baseline's hosts come
-# last on the other one: on a new machine the demo first builds all its images.
+# many tests share come after the demo, on the same worker. The cluster and the baseline's hosts
+# come last on the other one: on a new machine the demo first builds all its images.
 GROUPS = {
     "baseline": ("tests/fleet/baseline/",),
     "cluster": ("tests/cluster/",),
