@@ -174,10 +174,6 @@ disabled_plugins = [
   disable_apparmor = true
   # Without CAP_SYS_RESOURCE, which a machine may lack, no score can be lowered.
   restrict_oom_score_adj = true
-<<<<<<< HEAD
-=======
-  # Where nodes are told of registries whose CA is their own.
->>>>>>> 1b172fc (Try a cluster beside a Docker host on a real one, from its first deploy to its end)
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "/etc/containerd/certs.d"
   [plugins."io.containerd.grpc.v1.cri".cni]
