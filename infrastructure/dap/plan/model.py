@@ -66,6 +66,18 @@ class HostView(Place):
         """Return where other hosts reach a port of it: address and port."""
         return f"[{self.listen}]:{port}" if ":" in self.listen else f"{self.listen}:{port}"
 
+    def workspace(self, name: str) -> Workspace:
+        """Return the workspace of that name.
+
+        Raises:
+            KeyError: none is placed on it.
+        """
+        return self._workspaces[name]
+
+    @cached_property
+    def _workspaces(self) -> Mapping[str, Workspace]:
+        return {each.name: each for each in self.workspaces}
+
     @property
     def service(self) -> bool:
         """Whether it is the service host."""

@@ -113,6 +113,8 @@ class Renderer:
             **self._secret_context(),
             "client": self.client,
             "identities": self.identities,
+            # By name: with a thousand workspaces, to look through all users for each takes seconds.
+            "user": {each.name: each for each in self.identities if each.kind == "user"}.__getitem__,
             "vault": self.values.vault,
         }
         for service in folder.services:

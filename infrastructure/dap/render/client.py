@@ -17,12 +17,16 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Identity:
-    """A user or a project as clients log in; `projects` are names of those it may use."""
+    """A user or a project as clients log in; `projects` are names of those it may use.
+
+    `ssh_keys` are the public ones of a user.
+    """
 
     name: str
     password: str = field(repr=False)
     kind: Literal["user", "project"]
     projects: tuple[str, ...]
+    ssh_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ def identities(plan: Plan, values: Values) -> tuple[Identity, ...]:
                 for project in settings.projects
                 if not project.members or user.name in project.members
             ),
+            ssh_keys=tuple(user.ssh_keys),
         )
         for user in settings.users
     )
