@@ -114,7 +114,9 @@ class Renderer:
             "client": self.client,
             "identities": self.identities,
             # By name: with a thousand workspaces, to look through all users for each takes seconds.
-            "user": {each.name: each for each in self.identities if each.kind == "user"}.__getitem__,
+            "user": {
+                each.name: each for each in self.identities if each.kind == "user"
+            }.__getitem__,
             "vault": self.values.vault,
         }
         for service in folder.services:
