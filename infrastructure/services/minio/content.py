@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ ADMIN = "platform_admin"
 SERVER = "minio:9000"
 REGION = "us-east-1"
 WAIT_S = 60
+ACCOUNTS = 8  # at the same time
 WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
@@ -98,14 +100,23 @@ def _wanted(context: Context) -> list[Account]:
 def _accounts(context: Context, admin: MinioAdmin, accounts: list[Account]) -> None:
     found = json.loads(admin.user_list())
     policies = json.loads(admin.policy_list())
-    for account in accounts:
+
+    def bring(account: Account) -> tuple[bool, bool]:
         name = account.name
         user = found.get(name, {})
         changed = user.get("status") != "enabled" or not _logs_in(account)
         if changed and not context.check:
             admin.user_add(name, account.password)
-        context.step(f"account {name}", changed)
-        _rights(context, admin, account, policies.get(name), user.get("policyName", ""))
+        rights = _Rights.of(account, policies.get(name), user.get("policyName", ""))
+        if not context.check:
+            rights.bring(admin)
+        return changed, rights.changed
+
+    # Each of MinIO's answers to an administrator is encrypted by a key that is slow to derive.
+    with ThreadPoolExecutor(ACCOUNTS) as pool:
+        for account, (changed, rights) in zip(accounts, pool.map(bring, accounts), strict=True):
+            context.step(f"account {account.name}", changed)
+            context.step(f"rights of {account.name}", rights)
     for name in sorted(found.keys() - {account.name for account in accounts}):
         if found[name]["status"] == "enabled":
             if not context.check:
@@ -113,21 +124,33 @@ def _accounts(context: Context, admin: MinioAdmin, accounts: list[Account]) -> N
             context.step(f"account {name} may no longer log in", True)
 
 
-def _rights(
-    context: Context, admin: MinioAdmin, account: Account, policy: object, attached: str
-) -> None:
-    """Make the account's own policy, of its name, and attach no other."""
-    have = {name for name in attached.split(",") if name}
-    wanted = {account.name} if account.buckets else set()
-    wrong = bool(account.buckets) and _sorted(policy) != _sorted(account.policy())
-    if not context.check:
-        if wrong:
-            admin.policy_add(account.name, policy=account.policy())
-        if wanted - have:
-            admin.attach_policy(sorted(wanted - have), user=account.name)
-        if have - wanted:
-            admin.detach_policy(sorted(have - wanted), user=account.name)
-    context.step(f"rights of {account.name}", wrong or have != wanted)
+@dataclass(frozen=True)
+class _Rights:
+    """What an account's rights lack: its own policy, of its name, and no other attached."""
+
+    account: Account
+    wrong: bool
+    lacking: list[str]
+    spare: list[str]
+
+    @classmethod
+    def of(cls, account: Account, policy: object, attached: str) -> _Rights:
+        have = {name for name in attached.split(",") if name}
+        wanted = {account.name} if account.buckets else set()
+        wrong = bool(account.buckets) and _sorted(policy) != _sorted(account.policy())
+        return cls(account, wrong, sorted(wanted - have), sorted(have - wanted))
+
+    @property
+    def changed(self) -> bool:
+        return self.wrong or bool(self.lacking or self.spare)
+
+    def bring(self, admin: MinioAdmin) -> None:
+        if self.wrong:
+            admin.policy_add(self.account.name, policy=self.account.policy())
+        if self.lacking:
+            admin.attach_policy(self.lacking, user=self.account.name)
+        if self.spare:
+            admin.detach_policy(self.spare, user=self.account.name)
 
 
 def _sorted(policy: object) -> str:
