@@ -253,6 +253,14 @@ def test_verify_passes_with_what_it_asks_of_jobs(
     assert not [each["name"] for each in branches if each["name"].startswith("dap.verify")]
 
 
+def test_the_runner_was_refused_nothing(platform: JobsPlatform, example: Pushed) -> None:
+    """By its Role it may do what it did until here; what comes next ends it, and has it refused."""
+    assert platform.pipeline(example)["status"] == "success"
+    said = platform.log()
+    assert "forbidden" not in said.lower(), said
+    assert "panic" not in said
+
+
 def test_verify_says_what_keeps_jobs_from_running(platform: JobsPlatform) -> None:
     """No runner is there; and each job is one that the cluster refuses."""
     space = ("--namespace", platform.space)
@@ -276,14 +284,6 @@ def test_verify_says_what_keeps_jobs_from_running(platform: JobsPlatform) -> Non
     assert found.keys() == {"names in a job"}
     assert "exceeded quota" in found["names in a job"]
     assert failed(platform, "names in a job") == {}
-
-
-def test_the_runner_was_refused_nothing(platform: JobsPlatform, example: Pushed) -> None:
-    """By its Role it may do what it did in all of this; last, for it looks at all of it."""
-    assert platform.pipeline(example)["status"] == "success"
-    said = platform.log()
-    assert "forbidden" not in said.lower(), said
-    assert "panic" not in said
 
 
 def _gone(platform: JobsPlatform) -> None:
